@@ -1,0 +1,63 @@
+# Tidegate's recipes; `./justw` lists them. CI calls these and nothing else.
+
+export UV_PYTHON_DOWNLOADS := "never"
+export UV_LOCKED := "1"
+export NO_COLOR := env("NO_COLOR", "")
+python := ".venv/bin/python"
+bin := ".venv/bin"
+
+# list the recipes
+_default:
+    @just --list --unsorted
+
+# install the distribution packages and the locked environment (minutes the first time, seconds after)
+setup:
+    @deploy/setup.sh
+
+# show the main job on real packets: names learned, connections allowed and denied, and why (root)
+demo *ARGS: setup
+    @{{bin}}/tidegate demo {{ARGS}}
+
+# every test there is but the long ones: lint, pure, fakes, real kernel, examples (root)
+test *ARGS: setup lint
+    @{{python}} -m pytest {{ARGS}}
+
+# the tests that need neither root nor a network, in a namespace without one
+fast *ARGS: setup
+    unshare -rn {{python}} -m pytest -m "not kernel" {{ARGS}}
+
+# the tests on the real kernel: namespaces, nftables, queues (root)
+kernel *ARGS: setup
+    {{python}} -m pytest -m kernel {{ARGS}}
+
+# format the code
+fmt: setup
+    {{bin}}/ruff format -q .
+    {{bin}}/ruff check -q --fix .
+
+# format check, lint, types, import contracts, spelling
+lint: setup
+    {{bin}}/ruff format -q --check .
+    {{bin}}/ruff check -q .
+    {{bin}}/mypy
+    {{bin}}/lint-imports --no-logo
+    {{bin}}/codespell
+
+# build the wheel, look at its contents, install it into a clean environment and run it
+wheel: setup
+    rm -rf dist
+    uv build -q
+    {{bin}}/check-wheel-contents dist/*.whl
+    rm -rf .venv-wheel && uv venv -q .venv-wheel && uv pip install -q --python .venv-wheel dist/*.whl
+    .venv-wheel/bin/tidegate --help > /dev/null && rm -rf .venv-wheel
+
+# the largest files and functions; fails over the hard limits
+sizes: setup
+    {{python}} -m bench.sizes
+
+# everything that needs no root
+check: lint fast wheel sizes
+
+# run the program: `./justw run -- status`
+run *ARGS: setup
+    {{bin}}/tidegate {{ARGS}}

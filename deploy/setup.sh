@@ -1,0 +1,30 @@
+#!/bin/sh
+# Sets up a bare Debian 12 or Ubuntu 24.04: distribution packages, then the locked Python environment.
+# Runs in a fraction of a second when nothing is missing; each failure says which step needs what.
+set -eu
+cd "$(dirname "$0")/.."
+
+# nftables: nft(8) and libnftables; iproute2: ip(8) for the labs; the rest builds netfilterqueue.
+PACKAGES="nftables libnftables1 iproute2 gcc libc6-dev python3-dev libnetfilter-queue-dev ca-certificates"
+
+fail() { echo "setup: $1" >&2; exit 1; }
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+missing=""
+for package in $PACKAGES; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+  echo "setup: installing$missing" >&2
+  as_root apt-get update -qq || fail "cannot read the package lists: this step needs the distribution's package archive"
+  # shellcheck disable=SC2086 # a list of words
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null \
+    || fail "cannot install$missing: this step needs the distribution's package archive"
+fi
+
+stamp=".venv/tidegate-locked"
+if [ ! -e "$stamp" ] || [ uv.lock -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+  echo "setup: syncing the locked Python environment" >&2
+  uv sync -q || fail "cannot sync the Python environment: this step needs PyPI"
+  touch "$stamp"
+fi

@@ -1,0 +1,1 @@
+"""Names and the addresses they stand for: reads DNS answers on their way to the workloads."""

@@ -1,0 +1,74 @@
+"""What the control process tells the packet process: who may learn which names into which sets.
+
+The control process writes the whole snapshot to a file (atomic rename), then says so on the socket between the two;
+the packet process loads it and goes on with it alone when the control process is gone. JSON, one document.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+FORMAT = 1
+"""Raised when a reader of the older format would misunderstand the file."""
+
+
+class Mode(StrEnum):
+    """When a workload's traffic waits for learning (Calico: DNSPolicyMode)."""
+
+    DELAY_DNS_RESPONSE = "DelayDNSResponse"
+    DELAY_DENIED_PACKET = "DelayDeniedPacket"
+    NO_DELAY = "NoDelay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustedServer:
+    """A DNS server as the clients address it (a service address before DNAT)."""
+
+    address: IPv4Address | IPv6Address
+    port: int = 53
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotEndpoint:
+    """A workload that has domain rules."""
+
+    id: str
+    interface_name: str
+    addresses: tuple[IPv4Address | IPv6Address, ...]
+    rules: tuple[str, ...]
+    """Ids of the `SnapshotRule`s that act on it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRule:
+    """A domain set: patterns, the kernel sets their addresses go to, and how long they live. Seconds."""
+
+    id: str
+    patterns: tuple[str, ...]
+    """Canonical text of `policy.domains`."""
+    set4: str
+    """Kernel set with key `ip saddr . ip daddr`."""
+    set6: str
+    ttl_floor_seconds: float
+    ttl_ceiling_seconds: float
+    extra_ttl_seconds: float
+    allow_private: bool = False
+    scope: str = "endpoint"
+    """`endpoint`: who asked may connect; `node`: every endpoint with this rule may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything the packet process needs to know of policy."""
+
+    generation: int
+    table: str
+    mode: Mode = Mode.DELAY_DNS_RESPONSE
+    trusted_servers: tuple[TrustedServer, ...] = ()
+    endpoints: Mapping[str, SnapshotEndpoint] = field(default_factory=dict)
+    rules: Mapping[str, SnapshotRule] = field(default_factory=dict)
+    guarded_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Cluster and node networks: never learned, whatever the policy's options say."""
+    max_hold_seconds: float = 3.0
+    max_denied_hold_seconds: float = 1.0

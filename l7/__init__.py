@@ -1,0 +1,1 @@
+"""HTTP requests, TLS hellos and Envoy: the reader of what rides on a connection."""

@@ -1,0 +1,1 @@
+"""The queue workshop: packets that the kernel holds or logs for user space."""

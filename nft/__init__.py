@@ -1,0 +1,1 @@
+"""The nftables workshop: tables as values, transactions, set elements, and a simulator."""

@@ -1,0 +1,230 @@
+"""What a rule is made of: typed matches and statements, as values.
+
+They say what nft(8) says, in its words; `nft.text` writes them, `nft.simulate` runs them. A rule is a sequence: every
+match must hold for the next item to be reached, and a terminal statement ends it.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+
+class KeyType(StrEnum):
+    """Data types of fields and set keys (nft(8), DATA TYPES)."""
+
+    IFNAME = "ifname"
+    IPV4 = "ipv4_addr"
+    IPV6 = "ipv6_addr"
+    PROTOCOL = "inet_proto"
+    PORT = "inet_service"
+    MARK = "mark"
+    ICMP_TYPE = "icmp_type"
+    ICMPV6_TYPE = "icmpv6_type"
+    NUMBER = "integer"
+    CT_STATE = "ct_state"
+    CT_DIRECTION = "ct_dir"
+    NFPROTO = "nf_proto"
+
+
+class Field(Enum):
+    """A piece of packet or metadata that can be matched or be part of a set key: (nft text, type)."""
+
+    IIFNAME = ("meta iifname", KeyType.IFNAME)
+    OIFNAME = ("meta oifname", KeyType.IFNAME)
+    NFPROTO = ("meta nfproto", KeyType.NFPROTO)
+    L4PROTO = ("meta l4proto", KeyType.PROTOCOL)
+    MARK = ("meta mark", KeyType.MARK)
+    IP_SADDR = ("ip saddr", KeyType.IPV4)
+    IP_DADDR = ("ip daddr", KeyType.IPV4)
+    IP6_SADDR = ("ip6 saddr", KeyType.IPV6)
+    IP6_DADDR = ("ip6 daddr", KeyType.IPV6)
+    SPORT = ("th sport", KeyType.PORT)
+    DPORT = ("th dport", KeyType.PORT)
+    ICMP_TYPE = ("icmp type", KeyType.ICMP_TYPE)
+    ICMP_CODE = ("icmp code", KeyType.NUMBER)
+    ICMPV6_TYPE = ("icmpv6 type", KeyType.ICMPV6_TYPE)
+    ICMPV6_CODE = ("icmpv6 code", KeyType.NUMBER)
+    CT_STATE = ("ct state", KeyType.CT_STATE)
+    CT_DIRECTION = ("ct direction", KeyType.CT_DIRECTION)
+    CT_MARK = ("ct mark", KeyType.MARK)
+
+    @property
+    def text(self) -> str:
+        """How nft writes it."""
+        return self.value[0]
+
+    @property
+    def type(self) -> KeyType:
+        """What values it takes."""
+        return self.value[1]
+
+
+Value = str | int | IPv4Address | IPv6Address | IPv4Network | IPv6Network
+"""An interface name, ct state, direction or family as text; numbers; addresses and networks."""
+
+
+class Op(StrEnum):
+    """Comparison."""
+
+    EQ = "=="
+    NE = "!="
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """An inclusive range of numbers (ports)."""
+
+    first: int
+    last: int
+
+
+# --- Matches -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Compare:
+    """`field op value`. An interface name that ends in `*` is a prefix; ct states may be joined by commas (any of)."""
+
+    field: Field
+    op: Op
+    value: Value | Range
+
+
+@dataclass(frozen=True, slots=True)
+class MarkBits:
+    """`meta mark & mask op value`."""
+
+    mask: int
+    op: Op
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """`field . field [!=] @set`."""
+
+    fields: tuple[Field, ...]
+    set_name: str
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReversePathMissing:
+    """`fib saddr . mark . iif oif missing`: no route back to the source through the interface it came from."""
+
+
+# --- Statements that go on -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Counts packets and bytes that got this far."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetMark:
+    """Sets the bits of `mask` in the packet mark to `value`, keeping the others."""
+
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogToKernel:
+    """A line in the kernel log."""
+
+    prefix: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class LogToGroup:
+    """A copy of the packet (at most `snap_bytes`) to the NFLOG group."""
+
+    group: int
+    prefix: str = ""
+    snap_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Goes on only while packets come slower than the rate; one bucket for the rule."""
+
+    packets: int
+    unit: str
+    burst_packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitPer:
+    """Goes on only while packets of the same key come slower than the rate: buckets in a dynamic set."""
+
+    set_name: str
+    fields: tuple[Field, ...]
+    packets: int
+    unit: str
+    burst_packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoTrack:
+    """Keeps conntrack away from the packet (raw hooks only)."""
+
+
+# --- Terminal statements -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Ends this base chain; later base chains still see the packet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Back to the rule after the jump (in a base chain: its policy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """Continues in the chain, and comes back."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    """Continues in the chain, and comes back where this chain would have."""
+
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Drops and tells the sender (TCP: reset; else port unreachable)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """To user space through NFQUEUE `number`; with `bypass`, a queue without a listener accepts."""
+
+    number: int
+    bypass: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictMap:
+    """`field vmap @map`: the verdict found under the key; goes on with the next rule if there is none."""
+
+    fields: tuple[Field, ...]
+    map_name: str
+
+
+Match = Compare | MarkBits | Lookup | ReversePathMissing
+Verdict = Accept | Drop | Return | Jump | Goto
+Terminal = Verdict | Reject | Queue | VerdictMap
+Statement = Match | Counter | SetMark | LogToKernel | LogToGroup | RateLimit | RateLimitPer | NoTrack | Terminal

@@ -1,0 +1,1 @@
+"""What is allowed: resources, selectors, tiers, and the calculation graph. Pure."""

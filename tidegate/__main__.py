@@ -1,0 +1,6 @@
+"""`python -m tidegate` is the command line."""
+
+from tidegate.cli.main import run
+
+if __name__ == "__main__":
+    run()

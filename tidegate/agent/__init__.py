@@ -1,0 +1,1 @@
+"""The two processes, and the wiring that builds everything they need."""

@@ -1,0 +1,1 @@
+"""The local API: what the agent knows, over a Unix socket."""

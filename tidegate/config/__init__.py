@@ -1,0 +1,1 @@
+"""Every knob once: its name, type, unit, default and reason. Pure."""

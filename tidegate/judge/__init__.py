@@ -1,0 +1,1 @@
+"""Verdicts without a kernel: probes judged by the reference semantics and by the rendered rules."""

@@ -1,0 +1,1 @@
+"""Policy to nftables: endpoints, policies and sets become chains and sets. Pure."""

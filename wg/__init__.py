@@ -1,0 +1,1 @@
+"""The WireGuard workshop: keys, devices and peers."""
