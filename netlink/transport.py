@@ -21,7 +21,7 @@ SO_RCVBUFFORCE = 33
 SO_SNDBUFFORCE = 32
 
 RECEIVE_BYTES = 1 << 17
-"""Larger than any datagram the kernel builds for us (NLMSG_GOODSIZE dumps grow to 32 KiB, a queued packet to 64 KiB)."""
+"""Larger than any datagram the kernel builds for us: dumps grow to 32 KiB, a queued packet to 64 KiB."""
 
 
 class NetlinkSocket:
