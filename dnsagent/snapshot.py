@@ -70,5 +70,13 @@ class Snapshot:
     rules: Mapping[str, SnapshotRule] = field(default_factory=dict)
     guarded_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     """Cluster and node networks: never learned, whatever the policy's options say."""
+    answer_queue: int = 101
+    """NFQUEUE number of held answers (Calico: DNSPacketsNfqueueID)."""
+    denied_queue: int = 100
+    """NFQUEUE number of held packets that policy would deny (Calico: DNSPolicyNfqueueID)."""
+    query_group: int = 3
+    """NFLOG group of the queries; Calico's flow logs use groups 1 and 2."""
+    repeated_mark: int = 0x20000
+    """Mark bit of a packet that was held once: the rules deny it the second time instead of holding it again."""
     max_hold_seconds: float = 3.0
     max_denied_hold_seconds: float = 1.0
