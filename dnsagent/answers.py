@@ -1,0 +1,70 @@
+"""Answers from zone data, through dnslib: for the resolver, the demo and everything off the packet path."""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import dnslib
+
+DEFAULT_TTL_SECONDS = 60
+
+
+def build_zone(text: str) -> Mapping[str, list[dnslib.RR]]:
+    """Resource records by folded owner name, from zone-file text (RFC 1035 5.1).
+
+    Raises:
+        dnslib.DNSError: the text is no zone file.
+    """
+    zone: dict[str, list[dnslib.RR]] = {}
+    for record in dnslib.RR.fromZone(text, ttl=DEFAULT_TTL_SECONDS):
+        zone.setdefault(str(record.rname).lower(), []).append(record)
+    return zone
+
+
+def answer(query: bytes, zone: Mapping[str, Iterable[dnslib.RR]]) -> bytes | None:
+    """The reply to a query: the records, with CNAMEs followed inside the zone, or NXDOMAIN. None for what is no query.
+
+    RFC 1034 4.3.2: the alias comes first, then what stands at its end.
+    """
+    try:
+        request = dnslib.DNSRecord.parse(query)
+    except dnslib.DNSError:
+        return None
+    if request.header.qr or len(request.questions) != 1:
+        return None
+    reply = request.reply()
+    name, wanted = str(request.q.qname).lower(), request.q.qtype
+    for _ in range(16):
+        records = list(zone.get(name, ()))
+        aliases = [record for record in records if record.rtype == dnslib.QTYPE.CNAME and wanted != dnslib.QTYPE.CNAME]
+        for record in aliases or [record for record in records if record.rtype == wanted]:
+            reply.add_answer(record)
+        if not aliases:
+            break
+        name = str(aliases[0].rdata.label).lower()
+    if not reply.rr and name not in zone:
+        reply.header.rcode = dnslib.RCODE.NXDOMAIN
+    packed: bytes = reply.pack()
+    return packed
+
+
+def query(name: str, qtype: str, identifier: int | None = None) -> bytes:
+    """A query for the name, recursion desired.
+
+    Raises:
+        dnslib.DNSError: the name or the type is none.
+    """
+    question = dnslib.DNSRecord.question(name, qtype)
+    if identifier is not None:
+        question.header.id = identifier
+    packed: bytes = question.pack()
+    return packed
+
+
+def addresses(reply: bytes) -> tuple[IPv4Address | IPv6Address, ...]:
+    """The A and AAAA records of a reply's answer section, in order.
+
+    Raises:
+        dnslib.DNSError: the bytes are no DNS message.
+    """
+    kinds = (dnslib.QTYPE.A, dnslib.QTYPE.AAAA)
+    return tuple(ip_address(str(record.rdata)) for record in dnslib.DNSRecord.parse(reply).rr if record.rtype in kinds)
