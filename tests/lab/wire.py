@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from contextlib import ExitStack
 from ipaddress import ip_address
+from typing import Self
 
 from tidegate.demo.namespace import Namespace
 
@@ -28,7 +29,7 @@ class Wire:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True, name="wire")
 
-    def __enter__(self) -> "Wire":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -67,7 +68,9 @@ class Wire:
             protocol, source, destination, rest = data[9], data[12:16], data[16:20], data[(data[0] & 15) * 4 :]
         else:
             protocol, source, destination, rest = data[6], data[8:24], data[24:40], data[40:]
-        if protocol == TCP and len(rest) >= 14 and rest[13] & 0x12 == SYN_ONLY or protocol == UDP and len(rest) >= 8:
+        if (protocol == TCP and len(rest) >= 14 and rest[13] & 0x12 == SYN_ONLY) or (
+            protocol == UDP and len(rest) >= 8
+        ):
             port = struct.unpack_from("!H", rest, 2)[0]
             self.seen[protocol, str(ip_address(source)), str(ip_address(destination)), port] += 1
 

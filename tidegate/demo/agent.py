@@ -1,4 +1,4 @@
-"""The agent as the demo and the tests run it: the real program, in the node's namespace, told what to do by its commands."""
+"""The agent as demo and tests run it: the real program in the node's namespace, told what to do by its commands."""
 
 import json
 import signal

@@ -40,7 +40,7 @@ def example_directory() -> Path:
 
 
 @contextmanager
-def stage(resources: Path, say: Callable[[str], None]) -> Iterator[tuple[Lab, RunningAgent]]:
+def stage(example: Path, say: Callable[[str], None]) -> Iterator[tuple[Lab, RunningAgent]]:
     """The lab with its servers and a ready agent; everything is gone afterwards.
 
     Raises:
@@ -52,9 +52,9 @@ def stage(resources: Path, say: Callable[[str], None]) -> Iterator[tuple[Lab, Ru
         stack.callback(lab.delete)
         _serve(lab, stack)
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="tidegate-demo-"))
-        agent = RunningAgent(lab.node, resources, Path(scratch))
+        agent = RunningAgent(lab.node, example / "resources", Path(scratch))
         say("starting the agent on the node")
-        agent.start("--remove-on-exit", environment=None)
+        agent.start("--remove-on-exit", "--config", str(example / "config.yaml"))
         stack.callback(agent.stop)
         agent.wait_until_ready()
         yield lab, agent

@@ -12,8 +12,8 @@ IPV6_V6ONLY_ON = 1
 _TICK_SECONDS = 0.2
 _DATAGRAM_BYTES = 65535
 
-DatagramHandler = Callable[[bytes], bytes | None]
-"""Gives the reply to a datagram, or None for silence."""
+DatagramHandler = Callable[[bytes], bytes | Sequence[bytes] | None]
+"""Gives the reply to a datagram, several, or None for silence."""
 
 
 def listen(namespace: Namespace, family: socket.AddressFamily, kind: socket.SocketKind, port: int) -> socket.socket:
@@ -96,12 +96,11 @@ _IP_PKTINFO = 8  # linux/in.h; the socket module does not name it
 def _reply(server: socket.socket, handler: DatagramHandler) -> None:
     data, ancillary, _, peer = server.recvmsg(_DATAGRAM_BYTES, 128)
     reply = handler(data)
-    if reply is not None:
-        # The packet information that told the destination now says the source.
-        source = [
-            (level, kind, _as_source(level, value)) for level, kind, value in ancillary if level != socket.SOL_SOCKET
-        ]
-        server.sendmsg([reply], source, 0, peer)
+    replies = [] if reply is None else [reply] if isinstance(reply, bytes) else reply
+    # The packet information that told the destination now says the source.
+    source = [(level, kind, _as_source(level, value)) for level, kind, value in ancillary if level != socket.SOL_SOCKET]
+    for datagram in replies:
+        server.sendmsg([datagram], source, 0, peer)
 
 
 def _as_source(level: int, pktinfo: bytes) -> bytes:

@@ -1,0 +1,93 @@
+"""Scenarios D15 to D22: aliases, families, and records that do not belong."""
+
+import itertools
+
+import dnslib
+import pytest
+
+from tests.lab.scripted import Step, udp_client
+from tests.scenarios.conftest import Stage
+
+pytestmark = pytest.mark.kernel
+
+
+def _chain(first: str, length: int, address: str) -> list[str]:
+    names = [first, *(f"c{index}.{first}" for index in range(1, length + 1))]
+    aliases = [f"{owner} 60 CNAME {target}." for owner, target in itertools.pairwise(names)]
+    return [*aliases, f"{names[-1]} 60 A {address}"]
+
+
+def test_d15_an_alias_is_followed(stage: Stage):
+    address = stage.fresh4()
+    stage.server.script("d15.test", "A", Step(answer=["d15.test 60 CNAME c.d15cdn.", f"c.d15cdn 60 A {address}"]))
+    stage.permit("ep1", "d15.test")
+    stage.resolve("ep1", "d15.test")
+    stage.assert_passes("ep1", address)
+
+
+def test_d16_the_order_of_a_chain_does_not_matter(stage: Stage):
+    address = stage.fresh4()
+    stage.server.script("d16.test", "A", Step(answer=list(reversed(_chain("d16.test", 8, address)))))
+    stage.permit("ep1", "d16.test")
+    stage.resolve("ep1", "d16.test")
+    stage.assert_passes("ep1", address)
+
+
+def test_d17_a_chain_too_deep_is_delivered_and_teaches_nothing(stage: Stage):
+    address = stage.fresh4()
+    stage.server.script("d17.test", "A", Step(answer=_chain("d17.test", 20, address)))
+    stage.permit("ep1", "d17.test")
+    before = stage.counters()
+    assert stage.resolve("ep1", "d17.test") == [address]
+    stage.assert_denied("ep1", address)
+    assert sum(stage.counters().values()) > sum(before.values())
+
+
+def test_d17_a_loop_is_delivered_and_teaches_nothing(stage: Stage):
+    stage.server.script(
+        "d17a.test", "A", Step(answer=["d17a.test 60 CNAME d17b.test.", "d17b.test 60 CNAME d17a.test."])
+    )
+    stage.permit("ep1", "d17a.test")
+    assert len(stage.ask("ep1", "d17a.test").rr) == 2
+    assert "d17a.test" not in {entry["name"] for entry in stage.agent.get("names")}
+
+
+def test_d19_an_unrelated_owner_in_the_answer_is_refused(stage: Stage):
+    good, other = stage.fresh4(), stage.fresh4()
+    stage.server.script("d19.test", "A", Step(answer=[f"d19.test 60 A {good}", f"d19v.test 60 A {other}"]))
+    stage.permit("ep1", "d19.test", "d19v.test")
+    before = stage.counters().get("out-of-chain", 0)
+    stage.resolve("ep1", "d19.test")
+    stage.assert_passes("ep1", good)
+    stage.assert_denied("ep1", other)
+    assert stage.counters()["out-of-chain"] == before + 1
+
+
+@pytest.mark.parametrize("section", ["additional", "authority"])
+def test_d20_other_sections_teach_nothing(stage: Stage, section: str):
+    good, other = stage.fresh4(), stage.fresh4()
+    name = f"d20{section}.test"
+    stage.server.script(name, "A", Step(answer=[f"{name} 60 A {good}"], **{section: [f"v.{name} 60 A {other}"]}))
+    stage.permit("ep1", name, f"v.{name}")
+    stage.resolve("ep1", name)
+    stage.assert_passes("ep1", good)
+    stage.assert_denied("ep1", other)
+
+
+@pytest.mark.parametrize("same_identifier", [False, True])
+def test_d22_both_families_asked_at_once_from_one_port(stage: Stage, same_identifier: bool):
+    four, six = stage.fresh4(), stage.fresh6()
+    name = f"d22{int(same_identifier)}.test"
+    stage.server.address(name, four)
+    stage.server.script(name, "AAAA", Step(answer=[f"{name} 60 AAAA {six}"]))
+    stage.permit("ep1", name)
+    with udp_client(stage.lab.pod("ep1").namespace, "10.0.53.53") as client:
+        client.settimeout(2)
+        for offset, qtype in enumerate((dnslib.QTYPE.A, dnslib.QTYPE.AAAA)):
+            query = dnslib.DNSRecord(q=dnslib.DNSQuestion(name, qtype))
+            query.header.id = 4711 if same_identifier else 4711 + offset
+            client.send(query.pack())
+        kinds = {dnslib.DNSRecord.parse(client.recv(4096)).rr[0].rtype for _ in range(2)}
+    assert kinds == {dnslib.QTYPE.A, dnslib.QTYPE.AAAA}
+    stage.assert_passes("ep1", four)
+    stage.assert_passes("ep1", six)

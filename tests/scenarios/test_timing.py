@@ -1,0 +1,83 @@
+"""Scenarios D41 to D44: nobody waits, nothing is lost."""
+
+import statistics
+import time
+
+import pytest
+
+from tests.lab.scripted import Step
+from tests.scenarios.conftest import Stage
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+RESOLVE_THEN_CONNECT = 3000
+
+
+def _names(stage: Stage, zone: str, count: int, ttl: int = 60) -> list[tuple[str, str]]:
+    """Names with an address each, in the world's 203.0.113.0/24 and 2001:db8:1::/64 and beyond what one net holds."""
+    pairs = []
+    for index in range(count):
+        name, address = f"n{index}.{zone}", f"2001:db8:1::{0x10000 + index:x}"
+        stage.server.script(name, "AAAA", Step(answer=[f"{name} {ttl} AAAA {address}"]))
+        pairs.append((name, address))
+    return pairs
+
+
+def _resolve_and_connect(stage: Stage, pairs: list[tuple[str, str]], most_seconds: float = 0.9) -> list[float]:
+    """Each name is asked for and its address connected to at once; the seconds from question to connection."""
+    took = []
+    for name, address in pairs:
+        started = time.perf_counter()
+        stage.resolve("ep1", name, "AAAA")
+        outcome = stage.connect("ep1", address, 443, most_seconds)
+        took.append(time.perf_counter() - started)
+        assert outcome.is_connected, f"{name} {address}: {outcome.error}\n{stage.why('ep1', address, 443)}"
+    return took
+
+
+def _retransmitted(stage: Stage, pairs: list[tuple[str, str]]) -> int:
+    stage.settle()
+    seen = {key[2]: count for key, count in stage.wire.seen.items() if key[0] == 6 and key[3] == 443}
+    return sum(seen.get(address, 0) - 1 for _, address in pairs)
+
+
+def test_d41_no_first_packet_is_lost_at_full_speed(stage: Stage):
+    pairs = _names(stage, "d41.test", RESOLVE_THEN_CONNECT)
+    stage.permit("ep1", "*.d41.test")
+    took = _resolve_and_connect(stage, pairs)
+    # A retransmission is seen after a second; each pair was given less.
+    assert max(took) < 0.9
+    assert _retransmitted(stage, pairs) == 0
+    assert statistics.quantiles(took, n=100)[98] < 0.05
+
+
+def test_d42_a_denied_packet_waits_for_the_answer_it_belongs_to(stage: Stage):
+    stage.run_agent(dnsPolicyMode="DelayDeniedPacket")
+    pairs = _names(stage, "d42.test", 200)
+    stage.permit("ep1", "*.d42.test")
+    took = _resolve_and_connect(stage, pairs)
+    assert max(took) < 0.9
+    assert _retransmitted(stage, pairs) == 0
+
+
+def test_d43_without_delay_some_first_packets_are_lost_and_counted(stage: Stage):
+    stage.run_agent(dnsPolicyMode="NoDelay", debugDNSResponseDelay="50ms")
+    pairs = _names(stage, "d43.test", 5)
+    stage.permit("ep1", "*.d43.test")
+    took = _resolve_and_connect(stage, pairs, most_seconds=3)
+    assert max(took) > 0.9, "no first packet was lost although learning takes longer than connecting"
+    assert max(took) < 3
+
+
+@pytest.mark.parametrize("mode", ["DelayDNSResponse", "DelayDeniedPacket"])
+def test_d44_slow_learning_delays_the_connection_and_loses_nothing(stage: Stage, mode: str):
+    stage.run_agent(dnsPolicyMode=mode, debugDNSResponseDelay="200ms")
+    name = f"d44{mode.lower()}.test"
+    address = stage.fresh4()
+    stage.server.address(name, address)
+    stage.permit("ep1", name)
+    started = time.perf_counter()
+    stage.resolve("ep1", name)
+    assert stage.connect("ep1", address).is_connected
+    assert 0.19 < time.perf_counter() - started < 0.4
+    stage.settle()
+    assert stage.wire.syns(address, 443) == 1

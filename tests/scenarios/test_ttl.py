@@ -1,0 +1,140 @@
+"""Scenarios D27 to D36: how long an address stays open."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from tests.lab.scripted import Step
+from tests.scenarios.conftest import Stage, policy
+
+pytestmark = pytest.mark.kernel
+
+
+class Since:
+    """Sleeps until so many seconds after it was made."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+
+    def at(self, seconds: float) -> None:
+        time.sleep(max(0.0, self.start + seconds - time.monotonic()))
+
+
+@pytest.mark.parametrize("agent_is_stopped", [False, True])
+def test_d27_an_address_closes_with_its_ttl_by_the_kernel_alone(stage: Stage, agent_is_stopped: bool):
+    address, name = stage.fresh4(), f"d27{int(agent_is_stopped)}.test"
+    stage.server.address(name, address, ttl=3)
+    stage.permit("ep1", name)
+    since = Since()
+    stage.resolve("ep1", name)
+    packets_pid = stage.agent.get("status")["packets"]["pid"]
+    stopped = [stage.agent.process.pid, packets_pid] if agent_is_stopped and stage.agent.process else []
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        since.at(1)
+        stage.assert_passes("ep1", address)
+        since.at(2.8)
+        assert stage.connect("ep1", address).is_connected
+        since.at(3.8)
+        before = stage.wire.syns(address, 443)
+        assert not stage.connect("ep1", address, timeout_seconds=0.3).is_connected
+        assert stage.wire.syns(address, 443) == before
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_d28_extra_ttl_is_added(stage: Stage):
+    address = stage.fresh4()
+    stage.server.address("d28.test", address, ttl=1)
+    stage.permit("ep1", "d28.test", annotations={"dns.tidegate.io/extra-ttl": "2s"})
+    since = Since()
+    stage.resolve("ep1", "d28.test")
+    since.at(2.4)
+    stage.assert_passes("ep1", address)
+    since.at(3.8)
+    stage.assert_denied("ep1", address)
+
+
+def test_d29_a_ttl_of_zero_lives_for_the_floor(stage: Stage):
+    address = stage.fresh4()
+    stage.server.address("d29.test", address, ttl=0)
+    stage.permit("ep1", "d29.test", annotations={"dns.tidegate.io/ttl-floor": "3s"})
+    since = Since()
+    stage.resolve("ep1", "d29.test")
+    since.at(1.5)
+    stage.assert_passes("ep1", address)
+    since.at(3.8)
+    stage.assert_denied("ep1", address)
+
+
+@pytest.mark.parametrize(("ttl", "most_seconds"), [(2**31 - 1, 60), (2**31, 10)], ids=["huge", "top-bit"])
+def test_d30_a_huge_ttl_lives_for_the_ceiling(stage: Stage, ttl: int, most_seconds: int):
+    address, name = stage.fresh4(), f"d30{ttl % 7}.test"
+    stage.server.address(name, address, ttl=ttl)
+    options = {"dns.tidegate.io/ttl-ceiling": "60s", "dns.tidegate.io/ttl-floor": "10s"}
+    stage.permit("ep1", name, annotations=options)
+    stage.resolve("ep1", name)
+    listing = stage.lab.node.command("nft", "list", "table", "inet", "tidegate")
+    line = next(text for text in listing.replace(", ", "\n").splitlines() if address in text)
+    timeout = line.split("timeout ")[1].split()[0]
+    seconds = {"10s": 10, "60s": 60, "1m": 60}.get(timeout)
+    assert seconds is not None, line
+    assert seconds <= most_seconds
+
+
+def test_d33_each_address_lives_its_own_time(stage: Stage):
+    first, second = stage.fresh4(), stage.fresh4()
+    stage.server.script(
+        "d33.test", "A", Step(answer=[f"d33.test 30 A {first}"]), Step(answer=[f"d33.test 30 A {second}"])
+    )
+    stage.permit("ep1", "d33.test")
+    stage.resolve("ep1", "d33.test")
+    stage.resolve("ep1", "d33.test")
+    stage.assert_passes("ep1", first)
+    stage.assert_passes("ep1", second)
+
+
+def test_d34_names_that_share_an_address_keep_their_own_ports_and_times(stage: Stage):
+    address = stage.fresh4()
+    stage.server.address("d34a.test", address, ttl=1)
+    stage.server.address("d34b.test", address, ttl=60)
+    document = policy("d34", "ep1", ["d34a.test"])
+    other = policy("x", "ep1", ["d34b.test"], port=80)["spec"]["egress"][-1]
+    document["spec"]["egress"].append(other)
+    stage.put("policy-ep1", document)
+    since = Since()
+    stage.resolve("ep1", "d34a.test")
+    stage.resolve("ep1", "d34b.test")
+    stage.assert_passes("ep1", address, 443)
+    since.at(2)
+    stage.assert_denied("ep1", address, 443)
+    stage.assert_passes("ep1", address, 80)
+
+
+def test_d35_an_address_lives_as_long_as_one_of_its_names(stage: Stage):
+    address = stage.fresh4()
+    stage.server.address("d35a.test", address, ttl=1)
+    stage.server.address("d35b.test", address, ttl=60)
+    stage.permit("ep1", "d35a.test", "d35b.test")
+    since = Since()
+    stage.resolve("ep1", "d35b.test")
+    stage.resolve("ep1", "d35a.test")
+    since.at(2)
+    stage.assert_passes("ep1", address)
+
+
+def test_d36_a_shorter_ttl_never_shortens(stage: Stage):
+    address = stage.fresh4()
+    stage.server.script(
+        "d36.test", "A", Step(answer=[f"d36.test 60 A {address}"]), Step(answer=[f"d36.test 1 A {address}"])
+    )
+    stage.permit("ep1", "d36.test")
+    since = Since()
+    stage.resolve("ep1", "d36.test")
+    stage.resolve("ep1", "d36.test")
+    since.at(2.2)
+    stage.assert_passes("ep1", address)
