@@ -1,10 +1,11 @@
 """The hold path against no interception, dnsmasq, smartdns and unbound, in one run: `python -m bench.dns [--rounds N]`.
 
-Prints answers per second, processor time per answer, round trips at 1,000 answers a second and first connections lost,
-as medians over interleaved rounds and as ratios, each with its target. Absolute figures mean nothing on a shared machine.
+Prints answers per second, processor time per answer, round trips at 1,000 answers a second and first connections
+lost, as medians over interleaved rounds and as ratios, each with its target. Absolute figures mean nothing on a shared
+machine.
 
-"Without interception" is `policy-only`: the same tables, endpoints and conntrack, a policy that names networks instead of
-domains. `direct` is a node without any rules, where the kernel does not even track connections.
+"Without interception" is `policy-only`: the same tables, endpoints and conntrack, a policy that names networks instead
+of domains. `direct` is a node without any rules, where the kernel does not even track connections.
 """
 
 import argparse

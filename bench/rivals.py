@@ -1,7 +1,8 @@
 """The rivals: programs that put the addresses of names into kernel sets, each as a forwarder on the node.
 
 Each is configured to select every answer, to cache nothing and to forward to the same upstream, so that a query costs
-what it costs. They are full forwarders with sockets of their own, the agent only watches: read the ratios with that in mind.
+what it costs. They are full forwarders with sockets of their own, the agent only watches: read the ratios with that in
+mind.
 """
 
 from collections.abc import Iterator
@@ -65,7 +66,8 @@ def unbound(field: Field) -> Iterator[Running]:
         f"server:\n  interface: {NODE_ADDRESS}\n  access-control: 0.0.0.0/0 allow\n  do-daemonize: no\n  username: ''\n"
         "  chroot: ''\n  use-syslog: no\n  verbosity: 0\n  module-config: 'iterator'\n  num-threads: 1\n"
         "  msg-cache-size: 0\n  rrset-cache-size: 0\n  do-not-query-localhost: no\n  outgoing-range: 8192\n"
-        "  num-queries-per-thread: 4096\n  pidfile: ''\n  local-zone: 'test.' nodefault\n  do-ip6: no\n  so-rcvbuf: 4m\n"
+        "  num-queries-per-thread: 4096\n  pidfile: ''\n  local-zone: 'test.' nodefault\n"
+        "  do-ip6: no\n  so-rcvbuf: 4m\n"
         f"forward-zone:\n  name: '.'\n  forward-addr: {UPSTREAM}\n"
     )
     with _forwarder(field, "unbound", ["unbound", "-d", "-c", str(config)]) as result:
