@@ -5,7 +5,7 @@ from base64 import urlsafe_b64encode
 from hashlib import sha224
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from policy.selectors import ALL, Selector, SelectorError, parse
@@ -258,6 +258,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.one_of(st.text(), st.lists(PIECES).map("".join), st.lists(PIECES).map(" ".join)))
+@settings(deadline=None)  # the examples are long on purpose
 @example("(" * 100_000)
 @example("!" * 100_000 + "has(a)")
 @example("'" * 9)
