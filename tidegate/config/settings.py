@@ -1,0 +1,281 @@
+"""Every setting, once: its name, kind, default and reason.
+
+The name is Calico's (FelixConfiguration) wherever Calico has the setting. `docs/settings.md` is made from this page.
+"""
+
+# ruff: noqa: RUF009, FBT003 - `_knob` gives a dataclass field with that default; it is not a shared value
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dnsagent.snapshot import Mode
+from nft.expr import RateLimit
+from tidegate.config import kinds
+from tidegate.config.kinds import Kind
+from tidegate.config.servers import SystemResolvers, TrustedServerName, server
+
+T = TypeVar("T")
+
+LOG_PREFIX_PATTERN = r"[a-zA-Z0-9%: /_-]*"
+MARK_BITS = 3
+"""One for Pass, one for packets that were held once, one for packets to the host itself."""
+
+
+class SourceSpoofing(StrEnum):
+    """Whether endpoints may claim source prefixes beside their own addresses (Calico: WorkloadSourceSpoofing)."""
+
+    DISABLED = "Disabled"
+    ANY = "Any"
+
+
+class SourceCheck(StrEnum):
+    """Which source addresses a workload may use."""
+
+    STRICT = "Strict"
+    LOOSE = "Loose"
+    OFF = "Off"
+
+
+class HostAction(StrEnum):
+    """What becomes of an allowed packet from a workload to its own host (Calico: DefaultEndpointToHostAction)."""
+
+    DROP = "Drop"
+    RETURN = "Return"
+    ACCEPT = "Accept"
+
+
+class DenyAction(StrEnum):
+    """How a denied packet ends (Calico: NFTablesFilterDenyAction)."""
+
+    DROP = "Drop"
+    REJECT = "Reject"
+
+
+class DNSPolicyMode(StrEnum):
+    """When traffic waits for learning (Calico: NFTablesDNSPolicyMode)."""
+
+    DELAY_DNS_RESPONSE = "DelayDNSResponse"
+    DELAY_DENIED_PACKET = "DelayDeniedPacket"
+    NO_DELAY = "NoDelay"
+    INLINE = "Inline"
+    """Of Calico's other data planes; here it means `DelayDNSResponse`, and status says so."""
+
+    @property
+    def mode(self) -> Mode:
+        """What the packet process is asked for."""
+        return Mode.DELAY_DNS_RESPONSE if self is DNSPolicyMode.INLINE else Mode(self.value)
+
+
+class LogSeverity(StrEnum):
+    """The least severe lines that are written (Calico: LogSeverityScreen)."""
+
+    DEBUG = "Debug"
+    INFO = "Info"
+    WARNING = "Warning"
+    ERROR = "Error"
+
+
+class LogFormat(StrEnum):
+    """How a line is written."""
+
+    TEXT = "Text"
+    JSON = "JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """What is known about one setting beside its value."""
+
+    name: str
+    kind: Kind[Any]
+    reason: str
+    aliases: tuple[str, ...]
+    group: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every name it answers to."""
+        return (self.name, *self.aliases)
+
+    @property
+    def variable(self) -> str:
+        """Its environment variable."""
+        return f"TIDEGATE_{self.name.upper()}"
+
+
+def _knob(name: str, group: str, kind: Kind[T], default: T, reason: str, *, aliases: tuple[str, ...] = ()) -> T:
+    # The dataclass sees a field, the type checker sees the default's type.
+    made: T = field(default=default, metadata={"knob": Knob(name, kind, reason, aliases, group)})
+    return made
+
+
+_PLACE, _DNS, _POLICY, _LOG = "Where things are", "DNS", "Policy and packets", "Logs and experiments"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The configuration in force. Durations in seconds."""
+
+    resources: Path | None = _knob(
+        "resources", _PLACE, kinds.path(), None, "The directory with policy and workloads; `run` needs one."
+    )
+    node: str = _knob(
+        "node", _PLACE, kinds.text(r"[a-z0-9.-]{0,253}", "a node's name"), "",
+        "Which endpoints are local. Empty is this machine's name.",
+    )  # fmt: skip
+    state: Path | None = _knob(
+        "state", _PLACE, kinds.path(), Path("/var/lib/tidegate"),
+        "What must survive a restart: the snapshot, the journal of learned names, the packet process's socket.",
+    )  # fmt: skip
+    socket: Path | None = _knob(
+        "socket", _PLACE, kinds.path(), Path("/run/tidegate/tidegate.sock"),
+        "The API, for the commands. Only its owner may connect: names and policy are nobody else's business.",
+    )  # fmt: skip
+
+    dns_trusted_servers: tuple[TrustedServerName, ...] = _knob(
+        "dnsTrustedServers", _DNS, kinds.listed(server()), (SystemResolvers(),),
+        "Whose answers are believed, as the workloads address them. Anybody else's teach nothing: a workload that "
+        "could choose its server could open any address.",
+    )  # fmt: skip
+    dns_policy_mode: DNSPolicyMode = _knob(
+        "dnsPolicyMode", _DNS, kinds.choice(DNSPolicyMode), DNSPolicyMode.DELAY_DNS_RESPONSE,
+        "What waits until an address is in the kernel: the answer, the denied packet, or nothing. Calico's default is "
+        "DelayDeniedPacket; holding the answer costs under a tenth of a millisecond here and leaves no window.",
+        aliases=("nftablesDNSPolicyMode",),
+    )  # fmt: skip
+    dns_hold_denied_packets: bool = _knob(
+        "dnsHoldDeniedPackets", _DNS, kinds.boolean(), True,
+        "Under DelayDNSResponse, hold denied first packets as well: the net for names that are learned late.",
+    )  # fmt: skip
+    dns_ttl_floor_seconds: float = _knob(
+        "dnsTTLFloor", _DNS, kinds.duration(), 10.0,
+        "A learned address lives at least so long: with a TTL of 0 it would be gone before the connection.",
+    )  # fmt: skip
+    dns_ttl_ceiling_seconds: float = _knob(
+        "dnsTTLCeiling", _DNS, kinds.duration(least_seconds=1.0), 86400.0,
+        "A learned address lives at most so long, whatever its owner says: this bounds stale permission.",
+    )  # fmt: skip
+    dns_extra_ttl_seconds: float = _knob(
+        "dnsExtraTTL", _DNS, kinds.duration(), 0.0,
+        "Added to each TTL, for programs that go on using an address after it expired.",
+    )  # fmt: skip
+    dns_guard_networks: tuple[IPv4Network | IPv6Network, ...] = _knob(
+        "dnsGuardNetworks", _DNS, kinds.listed(kinds.network()), (),
+        "Never learned, whatever a policy's options say. Name the pods', services' and nodes' networks: a name must "
+        "not lead a workload to its neighbours.",
+    )  # fmt: skip
+    dns_pending_strict: bool = _knob(
+        "dnsPendingStrict", _DNS, kinds.boolean(), False,
+        "Refuse answers whose query may have been lost from an overflowing query log; otherwise conntrack's word "
+        "that it is a reply is enough for those moments.",
+    )  # fmt: skip
+    dns_policy_nfqueue_id: int = _knob(
+        "dnsPolicyNfqueueID", _DNS, kinds.integer(0, 65535), 100, "NFQUEUE number of held denied packets."
+    )
+    dns_packets_nfqueue_id: int = _knob(
+        "dnsPacketsNfqueueID", _DNS, kinds.integer(0, 65535), 101, "NFQUEUE number of held DNS answers."
+    )
+    dns_packets_nfqueue_max_hold_seconds: float = _knob(
+        "dnsPacketsNfqueueMaxHoldDuration", _DNS, kinds.duration("ms", 0.01), 3.0,
+        "An answer that could not be learned by then is delivered unlearned: names resolve whatever fails.",
+    )  # fmt: skip
+    dns_policy_nfqueue_max_hold_seconds: float = _knob(
+        "dnsPolicyNfqueueMaxHoldDuration", _DNS, kinds.duration("ms", 0.01), 1.0,
+        "A denied packet that nothing released by then is dropped. Clients send another SYN after a second.",
+    )  # fmt: skip
+    dns_query_log_group: int = _knob(
+        "dnsQueryLogGroup", _DNS, kinds.integer(1, 65535), 3,
+        "NFLOG group that copies queries to the packet process. Calico's flow logs use groups 1 and 2.",
+    )  # fmt: skip
+    dns_learned_set_size: int = _knob(
+        "dnsLearnedSetSize", _DNS, kinds.integer(256, 16777216), 65536,
+        "Most addresses in one learned set: a hostile zone must not eat the kernel's memory.",
+    )  # fmt: skip
+
+    interface_prefix: tuple[str, ...] = _knob(
+        "interfacePrefix", _POLICY, kinds.listed(kinds.text(r"[^\s/*]{1,15}", "an interface prefix")), ("cali",),
+        "Interfaces with such names belong to workloads: without an endpoint nothing passes them.",
+    )  # fmt: skip
+    default_endpoint_to_host_action: HostAction = _knob(
+        "defaultEndpointToHostAction", _POLICY, kinds.choice(HostAction), HostAction.DROP,
+        "A workload's packet to its own host, after its egress policy allowed it. Return leaves it to other tables.",
+    )  # fmt: skip
+    nftables_filter_deny_action: DenyAction = _knob(
+        "nftablesFilterDenyAction", _POLICY, kinds.choice(DenyAction), DenyAction.DROP,
+        "Drop tells nothing; Reject spares honest clients their timeouts.",
+    )  # fmt: skip
+    workload_source_check: SourceCheck = _knob(
+        "workloadSourceCheck", _POLICY, kinds.choice(SourceCheck), SourceCheck.STRICT,
+        "Strict: exactly an endpoint's addresses. Loose: what would be routed back to its interface. A workload that "
+        "can lie about its source can use what others have learned.",
+    )  # fmt: skip
+    workload_source_spoofing: SourceSpoofing = _knob(
+        "workloadSourceSpoofing", _POLICY, kinds.choice(SourceSpoofing), SourceSpoofing.DISABLED,
+        "Any honours the annotation with which endpoints claim further source prefixes.",
+    )  # fmt: skip
+    disable_conntrack_invalid_check: bool = _knob(
+        "disableConntrackInvalidCheck", _POLICY, kinds.boolean(), False,
+        "Let packets pass that conntrack calls invalid, for asymmetric routes.",
+    )  # fmt: skip
+    allow_vxlan_from_workloads: bool = _knob(
+        "allowVXLANPacketsFromWorkloads", _POLICY, kinds.boolean(), False,
+        "Encapsulated packets could pass for another workload's.",
+    )  # fmt: skip
+    allow_ipip_from_workloads: bool = _knob(
+        "allowIPIPPacketsFromWorkloads", _POLICY, kinds.boolean(), False,
+        "Encapsulated packets could pass for another workload's.",
+    )  # fmt: skip
+    nftables_mark_mask: int = _knob(
+        "nftablesMarkMask", _POLICY, kinds.integer(1, 0xFFFFFFFF, is_hex=True), 0xFFFF0000,
+        "The bits of the packet mark that are ours; other programs must leave them alone. At least three are needed.",
+    )  # fmt: skip
+    nftables_refresh_interval_seconds: float = _knob(
+        "nftablesRefreshInterval", _POLICY, kinds.duration(), 180.0,
+        "How often the kernel's table is read back and compared even if nobody announced a change; 0 is never.",
+    )  # fmt: skip
+
+    log_prefix: str = _knob(
+        "logPrefix", _LOG, kinds.text(LOG_PREFIX_PATTERN, "made of letters, digits and %: /_-"), "calico-packet",
+        "Of the kernel log lines of Log rules; %t, %k, %n and %p become tier, kind, name and namespace/name.",
+    )  # fmt: skip
+    log_action_rate_limit: RateLimit | None = _knob(
+        "logActionRateLimit", _LOG, kinds.rate(), None, "Of each Log rule: a busy rule must not fill the disk."
+    )
+    log_action_rate_limit_burst: int = _knob(
+        "logActionRateLimitBurst", _LOG, kinds.integer(0, 9999), 5, "What may exceed the rate for a moment."
+    )
+    log_severity_screen: LogSeverity = _knob(
+        "logSeverityScreen", _LOG, kinds.choice(LogSeverity), LogSeverity.INFO,
+        "Info tells an operator's story, Debug a developer's.",
+    )  # fmt: skip
+    log_format: LogFormat = _knob(
+        "logFormat", _LOG, kinds.choice(LogFormat), LogFormat.TEXT, "Of our own lines on standard error."
+    )
+    debug_dns_response_delay_seconds: float = _knob(
+        "debugDNSResponseDelay", _LOG, kinds.duration("ms"), 0.0,
+        "Makes learning slow, to see who waits for it. For tests.",
+    )  # fmt: skip
+    debug_missing_features: tuple[str, ...] = _knob(
+        "debugMissingFeatures", _LOG, kinds.listed(kinds.text(r"[a-z0-9_]+", "a kernel feature")), (),
+        "Behave as if the kernel lacked these features. For tests.",
+    )  # fmt: skip
+
+
+def knobs() -> dict[str, Knob]:
+    """The settings by the name of their field, in the order above."""
+    return {item.name: item.metadata["knob"] for item in fields(Settings)}
+
+
+def contradictions(settings: Settings) -> list[tuple[str, str]]:
+    """Settings that are possible each by itself but not together: (name, what is wrong)."""
+    found = []
+    if settings.dns_ttl_floor_seconds > settings.dns_ttl_ceiling_seconds:
+        found.append(("dnsTTLFloor", "cannot be above dnsTTLCeiling"))
+    if settings.dns_policy_nfqueue_id == settings.dns_packets_nfqueue_id:
+        found.append(("dnsPolicyNfqueueID", "cannot be the same as dnsPacketsNfqueueID"))
+    if settings.nftables_mark_mask.bit_count() < MARK_BITS:
+        found.append(("nftablesMarkMask", f"cannot do with fewer than {MARK_BITS} bits"))
+    return found
