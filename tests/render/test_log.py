@@ -1,0 +1,51 @@
+"""Prefixes of Log rules."""
+
+import pytest
+
+from nft import expr
+from policy.rules import Action, Direction, RuleID
+from tests.render.states import policy, policy_id, profile, profile_id, state
+from tidegate.render import RenderSettings, names, render_table
+from tidegate.render.log import prefix
+
+GNP = RuleID("default", policy_id("ep2-4"), Direction.EGRESS, 0)
+NP = RuleID("apps", policy_id("web", "prod", "NetworkPolicy"), Direction.INGRESS, 3)
+PROFILE = RuleID("", profile_id("kns.prod"), Direction.INGRESS, 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "template", "text"),
+    [
+        (GNP, "", "calico-packet: "),
+        (GNP, "aXy9%n%%t %k %p", "aXy9ep2-4%default gnp ep2-4: "),
+        (NP, "%t/%k/%n/%p", "apps/np/web/prod/web: "),
+        (PROFILE, "%k %t %n %p", "pro  kns.prod kns.prod: "),
+        (GNP, "100% %x %", "100% %x %: "),
+    ],
+)
+def test_specifiers_are_expanded_once_from_left_to_right(rule, template, text):
+    assert prefix(rule, template) == text
+
+
+def test_what_was_put_in_is_not_expanded_again():
+    assert prefix(RuleID("%n", policy_id("x"), Direction.EGRESS, 0), "%t") == "%n: "
+
+
+def test_a_prefix_is_never_longer_than_the_kernel_takes():
+    long = RuleID("default", policy_id("x" * 200), Direction.EGRESS, 0)
+    assert len(prefix(long, "%n")) == 127
+    assert prefix(long, "%n").endswith("x: ")
+
+
+def test_a_log_rule_counts_and_goes_on():
+    table = render_table(state(policies=(policy("a", egress=({"action": Action.LOG},)),)), RenderSettings())
+    (rule,) = table.chains[names.policy_chain(policy_id("a"), Direction.EGRESS)].rules
+    assert rule.statements == (expr.Counter(), expr.LogToKernel("calico-packet: "))
+
+
+def test_a_limit_stands_before_the_log_of_each_rule():
+    limit = expr.RateLimit(10, "minute", 5)
+    item = profile("a", ingress=({"action": Action.LOG, "protocol": 6},))
+    table = render_table(state(policies=(item,)), RenderSettings(log_limit=limit))
+    (rule,) = table.chains[names.policy_chain(item.id, Direction.INGRESS)].rules
+    assert rule.statements[1:] == (limit, expr.Counter(), expr.LogToKernel("calico-packet: "))

@@ -1,0 +1,193 @@
+"""The part of the table that never changes: base chains in the order a packet meets them, and the ends of policy.
+
+    prerouting  -300  raw-prerouting      a workload's source address is its own
+    prerouting  -150  mangle-prerouting   DNS queries are shown to the packet process, as the client sent them
+    forward        0  filter-forward      what the sender's policy lets out     -> from-.. le-.. te-.. pe-..
+    forward        1  filter-delivery     what the receiver's policy lets in    -> to-.. li-.. ti-.. pi-..
+    input          0  filter-input        the sender's policy, towards its host -> from-.. as above
+    input          1  filter-host         whether workloads may reach their own host at all
+    output         0  filter-output       the host's own packets to workloads: not filtered
+    postrouting  110  dns-postrouting     DNS answers wait here until their addresses are in the sets
+
+Each stage is a base chain of its own, so that `accept` in a policy means "this stage is passed" and nothing more: no
+mark to set and to look at behind every policy, and the kernel, which follows every path from a base chain when it
+checks a change, walks the sum of the stages' paths and not their product.
+
+No base chain is ever deleted while the agent runs, and one rule always uses conntrack: packets that wait in a queue die
+when a base chain goes or when conntrack's hooks go (kernel: nf_queue.c, nf_conntrack_proto.c).
+"""
+
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+
+from nft import expr
+from nft.expr import Compare, Field, Lookup, Op
+from nft.model import Chain, Hook, Rule
+from tidegate.render import names
+from tidegate.render.dns import answer_rules, query_rules
+from tidegate.render.settings import AntiSpoofing, DenyAction, HostAction, RenderSettings
+
+_ESTABLISHED = Rule((Compare(Field.CT_STATE, Op.EQ, "established,related"), expr.Accept()), "established")
+_IPIP = 4
+_UDP = 17
+_ICMPV6 = 58
+_VXLAN_PORT = 4789
+_NEIGHBOUR_TYPES = (130, 131, 132, 133, 135, 136)
+"""Listener queries, reports and dones, router solicitations, neighbour solicitations and advertisements (RFC 4861)."""
+
+
+def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
+    """The chains that hang on hooks, and the chains that packets of every workload end in."""
+    return (
+        Chain("raw-prerouting", _anti_spoofing(settings), Hook("filter", "prerouting", -300)),
+        Chain("mangle-prerouting", _mangle(settings), Hook("filter", "prerouting", -150)),
+        Chain("filter-forward", _forward(settings), Hook("filter", "forward", 0)),
+        Chain("filter-delivery", _delivery(settings), Hook("filter", "forward", 1)),
+        Chain("filter-input", _input(settings), Hook("filter", "input", 0)),
+        Chain("filter-host", _host(settings), Hook("filter", "input", 1)),
+        Chain("filter-output", (), Hook("filter", "output", 0)),
+        Chain("dns-postrouting", answer_rules(settings), Hook("filter", "postrouting", 110)),
+        Chain(names.NEIGHBOURS, _neighbour_types()),
+        Chain(names.DENY_EGRESS, _deny_egress(settings)),
+        Chain(names.DENY_INGRESS, (_deny(settings),)),
+        Chain(names.QUEUE_ANSWERS, (Rule((expr.Queue(settings.answer_queue, bypass=True),)),)),
+        Chain(names.QUEUE_DENIED, (Rule((expr.Queue(settings.denied_queue),)),)),
+    )
+
+
+def _anti_spoofing(settings: RenderSettings) -> tuple[Rule, ...]:
+    if settings.anti_spoofing is AntiSpoofing.OFF:
+        return ()
+    rules = [Rule((Lookup((Field.IIFNAME,), names.WORKLOADS, negated=True), expr.Accept()), "not from a workload")]
+    if settings.anti_spoofing is AntiSpoofing.STRICT:
+        rules += [
+            Rule((Lookup((Field.IIFNAME, Field.IP_SADDR), names.sources(4)), expr.Accept())),
+            Rule((Lookup((Field.IIFNAME, Field.IP6_SADDR), names.sources(6)), expr.Accept())),
+        ]
+    rules += [
+        Rule((Compare(Field.IP6_SADDR, Op.EQ, IPv6Network("fe80::/10")), expr.Accept()), "link-local"),
+        Rule((Compare(Field.IP6_SADDR, Op.EQ, IPv6Address("::")), expr.Accept()), "duplicate address detection"),
+        Rule(
+            (
+                Compare(Field.IP_SADDR, Op.EQ, IPv4Address("0.0.0.0")),  # noqa: S104 - a packet's source, not a socket
+                Compare(Field.IP_DADDR, Op.EQ, IPv4Address("255.255.255.255")),
+                expr.Accept(),
+            ),
+            "DHCP",
+        ),
+    ]
+    if settings.honours_source_prefixes:
+        rules.append(Rule((expr.VerdictMap((Field.IIFNAME,), names.SOURCE_PREFIXES),)))
+    wrong = () if settings.anti_spoofing is AntiSpoofing.STRICT else (expr.ReversePathMissing(),)
+    return (*rules, Rule((*wrong, expr.Counter(), expr.Drop()), "spoofed source"))
+
+
+def _mangle(settings: RenderSettings) -> tuple[Rule, ...]:
+    anchor = Rule((Compare(Field.CT_STATE, Op.EQ, "invalid"), expr.Counter()), "keeps conntrack loaded")
+    return (anchor, *query_rules(settings))
+
+
+def _forward(settings: RenderSettings) -> tuple[Rule, ...]:
+    return (_ESTABLISHED, *_from_workloads(settings))
+
+
+def _delivery(settings: RenderSettings) -> tuple[Rule, ...]:
+    return (
+        _ESTABLISHED,
+        *_invalid(Field.OIFNAME, settings),
+        Rule((expr.VerdictMap((Field.OIFNAME,), names.TO_ENDPOINT),)),
+        *_unknown(Field.OIFNAME, settings),
+    )
+
+
+def _input(settings: RenderSettings) -> tuple[Rule, ...]:
+    return (_ESTABLISHED, *_neighbours(), *_from_workloads(settings))
+
+
+def _host(settings: RenderSettings) -> tuple[Rule, ...]:
+    if settings.endpoint_to_host is not HostAction.DROP:
+        return ()
+    to_host = Rule((Lookup((Field.IIFNAME,), names.WORKLOADS), expr.Counter(), expr.Drop()), "workload to its own host")
+    return (_ESTABLISHED, *_neighbours(), to_host)
+
+
+def _from_workloads(settings: RenderSettings) -> tuple[Rule, ...]:
+    return (
+        *_invalid(Field.IIFNAME, settings),
+        *_tunnels(settings),
+        Rule((expr.VerdictMap((Field.IIFNAME,), names.FROM_ENDPOINT),)),
+        *_unknown(Field.IIFNAME, settings),
+    )
+
+
+def _invalid(interface: Field, settings: RenderSettings) -> tuple[Rule, ...]:
+    """Only a workload's packets: asymmetric routing through this node is nobody's business here."""
+    if not settings.drops_invalid:
+        return ()
+    state = Compare(Field.CT_STATE, Op.EQ, "invalid")
+    return (Rule((state, Lookup((interface,), names.WORKLOADS), expr.Counter(), expr.Drop()), "invalid"),)
+
+
+def _tunnels(settings: RenderSettings) -> tuple[Rule, ...]:
+    """A workload that may send encapsulated packets could reach other nodes' workloads behind the policy's back."""
+    is_workload = Lookup((Field.IIFNAME,), names.WORKLOADS)
+    rules = []
+    if not settings.allows_vxlan:
+        port = Compare(Field.DPORT, Op.EQ, _VXLAN_PORT)
+        match = (Compare(Field.L4PROTO, Op.EQ, _UDP), port, is_workload)
+        rules.append(Rule((*match, expr.Counter(), expr.Drop()), "VXLAN from a workload"))
+    if not settings.allows_ipip:
+        protocol = Compare(Field.L4PROTO, Op.EQ, _IPIP)
+        rules.append(Rule((protocol, is_workload, expr.Counter(), expr.Drop()), "IP in IP from a workload"))
+    return tuple(rules)
+
+
+def _neighbours() -> tuple[Rule, ...]:
+    """IPv6 does not work at all without its neighbours, so policy is not asked (Calico: workload to host)."""
+    is_icmp = Compare(Field.L4PROTO, Op.EQ, _ICMPV6)
+    return (Rule((is_icmp, Lookup((Field.IIFNAME,), names.WORKLOADS), expr.Jump(names.NEIGHBOURS))),)
+
+
+def _neighbour_types() -> tuple[Rule, ...]:
+    return tuple(
+        Rule((Compare(Field.ICMPV6_TYPE, Op.EQ, number), expr.Accept()), "neighbour discovery")
+        for number in _NEIGHBOUR_TYPES
+    )
+
+
+def _unknown(interface: Field, settings: RenderSettings) -> tuple[Rule, ...]:
+    """An interface that looks like a workload's, before its endpoint is known or after it is gone."""
+    return tuple(
+        Rule((Compare(interface, Op.EQ, f"{prefix}*"), expr.Counter(), expr.Drop()), "no endpoint")
+        for prefix in settings.interface_prefixes
+    )
+
+
+def _deny_egress(settings: RenderSettings) -> tuple[Rule, ...]:
+    if not settings.holds_denied:
+        return (_deny(settings),)
+    return (_hold_denied(settings), _deny(settings))
+
+
+def _hold_denied(settings: RenderSettings) -> Rule:
+    """The first packet to an address that is perhaps about to be learned waits for it, once, within limits."""
+    return Rule(
+        (
+            Lookup((Field.IIFNAME,), names.DNS_CLIENTS),
+            Compare(Field.CT_STATE, Op.EQ, "new"),
+            expr.MarkBits(settings.repeated_mark, Op.EQ, 0),
+            expr.RateLimitPer(
+                names.HELD_RATE,
+                (Field.IIFNAME,),
+                settings.held_packets_per_second,
+                "second",
+                settings.held_packets_burst,
+            ),
+            expr.Goto(names.QUEUE_DENIED),
+        ),
+        "may wait for a name",
+    )
+
+
+def _deny(settings: RenderSettings) -> Rule:
+    end = expr.Drop() if settings.deny_action is DenyAction.DROP else expr.Reject()
+    return Rule((expr.Counter(), end), "denied")

@@ -1,0 +1,122 @@
+"""Names in the table, and the comments that say which rule a counter belongs to.
+
+A name is a prefix and the hash of what it stands for, so it is a valid nft identifier whatever the policy is called, is
+the same on every node and after every restart, and a changed name means a changed thing.
+"""
+
+import hashlib
+
+from policy.rules import Direction, DomainSetID, EndpointID, EndpointTier, IPSetID, PolicyID, RuleID
+
+FROM_ENDPOINT = "from-endpoint"
+"""Verdict map: interface of a workload -> what it may send."""
+TO_ENDPOINT = "to-endpoint"
+"""Verdict map: interface of a workload -> what it may receive."""
+SOURCE_PREFIXES = "source-prefixes"
+"""Verdict map: interface of a workload -> source prefixes it may use beside its own addresses."""
+WORKLOADS = "workloads"
+DNS_CLIENTS = "dns-clients"
+HELD_RATE = "held-rate"
+NEIGHBOURS = "neighbours"
+DENY_EGRESS = "deny-egress"
+DENY_INGRESS = "deny-ingress"
+QUEUE_ANSWERS = "queue-answers"
+QUEUE_DENIED = "queue-denied"
+
+PROFILE_KIND = "Profile"
+NO_PROFILE = PolicyID(name="", namespace="", kind=PROFILE_KIND)
+"""Stands in the `RuleID` of the final deny, behind the last profile."""
+
+MAX_COMMENT_BYTES = 96
+"""Leaves room for a content tag in the kernel's 128 bytes of user data."""
+
+SHORT_KINDS = {
+    "NetworkPolicy": "np",
+    "GlobalNetworkPolicy": "gnp",
+    "StagedNetworkPolicy": "snp",
+    "StagedGlobalNetworkPolicy": "sgnp",
+    "StagedKubernetesNetworkPolicy": "sknp",
+    "KubernetesNetworkPolicy": "knp",
+    "KubernetesClusterNetworkPolicy": "kcnp",
+    PROFILE_KIND: "pro",
+}
+"""As Calico abbreviates kinds in log prefixes and flow logs."""
+
+_LETTER = {Direction.EGRESS: "e", Direction.INGRESS: "i"}
+
+
+def digest(*parts: str) -> str:
+    """16 hex digits (64 bits) of SHA-256: two of a million names collide with a chance of 1 in 36 million."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def short_kind(kind: str) -> str:
+    """Calico's abbreviation; a kind that has none is its own, in lower case."""
+    return SHORT_KINDS.get(kind, kind.lower())
+
+
+def policy_chain(policy: PolicyID, direction: Direction) -> str:
+    """The chain with the rules of one policy or profile in one direction."""
+    return f"p{_LETTER[direction]}-{digest(policy.kind, policy.namespace, policy.name)}"
+
+
+def tier_chain(tier: EndpointTier, direction: Direction) -> str:
+    """The chain of one tier as every endpoint with the same policies in it sees it."""
+    policies = tier.egress if direction is Direction.EGRESS else tier.ingress
+    parts = [part for policy in policies for part in (policy.kind, policy.namespace, policy.name)]
+    return f"t{_LETTER[direction]}-{digest(tier.name, tier.default_action, *parts)}"
+
+
+def list_chain(chains: tuple[str, ...], direction: Direction) -> str:
+    """The chain that every endpoint with the same tiers and profiles shares."""
+    return f"l{_LETTER[direction]}-{digest(*chains)}"
+
+
+def endpoint_chain(endpoint: EndpointID, direction: Direction) -> str:
+    """The chain of one endpoint: the entry of its interface in the verdict map."""
+    return f"{'from' if direction is Direction.EGRESS else 'to'}-{digest(endpoint)}"
+
+
+def source_chain(endpoint: EndpointID) -> str:
+    """The chain with the source prefixes an endpoint may use."""
+    return f"src-{digest(endpoint)}"
+
+
+def ip_set(ip_set_id: IPSetID, version: int) -> str:
+    """The set with the members of one address family."""
+    return f"s{version}-{digest(ip_set_id)}"
+
+
+def domain_set(domain_set_id: DomainSetID, version: int) -> str:
+    """The learned set (endpoint address . learned address) of one address family."""
+    return f"d{version}-{digest(domain_set_id)}"
+
+
+def servers(version: int) -> str:
+    """The set of trusted DNS servers (address . port) of one family."""
+    return f"dns-servers{version}"
+
+
+def sources(version: int) -> str:
+    """The set of (interface . address) that workloads may send from."""
+    return f"sources{version}"
+
+
+def comment(rule: RuleID) -> str:
+    """`tier/kind:namespace/name/direction/index`; one that is too long keeps its head and ends in its hash."""
+    policy = rule.policy
+    name = f"{policy.namespace}/{policy.name}" if policy.namespace else policy.name
+    text = f"{rule.tier}/{short_kind(policy.kind)}:{name}/{rule.direction}/{rule.index}"
+    if len(text.encode()) <= MAX_COMMENT_BYTES:
+        return text
+    return f"{text.encode()[: MAX_COMMENT_BYTES - 18].decode(errors='ignore')}~{digest(text)}"
+
+
+def end_of_tier(tier: str, last_policy: PolicyID, direction: Direction) -> RuleID:
+    """The decision at the end of a tier, which belongs to its last policy (Calico: flow logs)."""
+    return RuleID(tier, last_policy, direction, -1)
+
+
+def no_profile(direction: Direction) -> RuleID:
+    """The final deny, where no profile has allowed the packet."""
+    return RuleID("", NO_PROFILE, direction, -1)

@@ -1,0 +1,69 @@
+"""A policy as chains: one for each direction, shared by every endpoint it selects.
+
+A chain that is left without a verdict goes on in the tier (or with the next profile). Verdicts are final for their
+stage: `accept` ends the stage's base chain, and every stage is a base chain of its own (see `tidegate.render.base`).
+"""
+
+from collections.abc import Iterator
+
+from nft import expr
+from nft.model import Chain, Rule
+from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, DomainSetID
+from tidegate.render import log, names
+from tidegate.render.content import ContentSets
+from tidegate.render.fragment import EMPTY, Fragment
+from tidegate.render.match import conditions
+from tidegate.render.settings import RenderSettings
+
+
+def render_policy(policy: CompiledPolicy, settings: RenderSettings) -> Fragment:
+    """The policy's chains and the sets its rules are written with. A staged policy has none: it never decides."""
+    if policy.is_staged:
+        return EMPTY
+    content = ContentSets()
+    chains = [_chain(policy, direction, content, settings) for direction in Direction if rules_of(policy, direction)]
+    return Fragment(chains={chain.name: chain for chain in chains}, sets=content.sets, elements=content.elements)
+
+
+def rules_of(policy: CompiledPolicy, direction: Direction) -> tuple[CompiledRule, ...]:
+    """The policy's rules in one direction."""
+    return policy.egress if direction is Direction.EGRESS else policy.ingress
+
+
+def passes(policy: CompiledPolicy, direction: Direction) -> bool:
+    """Whether a rule says Pass, so that the tier must look for the mark it leaves."""
+    return any(rule.action is Action.PASS for rule in rules_of(policy, direction))
+
+
+def domain_sets(policy: CompiledPolicy) -> frozenset[DomainSetID]:
+    """The sets of learned names that the policy's egress rules look into."""
+    return frozenset(
+        rule.destination.domain_set for rule in policy.egress if rule.destination.domain_set and not policy.is_staged
+    )
+
+
+def _chain(policy: CompiledPolicy, direction: Direction, content: ContentSets, settings: RenderSettings) -> Chain:
+    is_profile = policy.id.kind == names.PROFILE_KIND
+    rules = [
+        Rule((*condition, *_verdict(rule, settings, is_profile=is_profile)), names.comment(rule.id))
+        for rule in rules_of(policy, direction)
+        for condition in conditions(rule, content)
+    ]
+    return Chain(names.policy_chain(policy.id, direction), tuple(rules))
+
+
+def _verdict(rule: CompiledRule, settings: RenderSettings, *, is_profile: bool) -> Iterator[expr.Statement]:
+    if rule.action is Action.LOG and settings.log_limit is not None:
+        yield settings.log_limit
+    yield expr.Counter()
+    match rule.action:
+        case Action.ALLOW:
+            yield expr.Accept()
+        case Action.DENY:
+            yield expr.Goto(names.DENY_EGRESS if rule.id.direction is Direction.EGRESS else names.DENY_INGRESS)
+        case Action.PASS:
+            if not is_profile:
+                yield expr.SetMark(settings.pass_mark, settings.pass_mark)
+            yield expr.Return()
+        case Action.LOG:
+            yield expr.LogToKernel(log.prefix(rule.id, settings.log_prefix))
