@@ -1,0 +1,170 @@
+"""NFLOG: copies of packets, for telemetry and for queries that explain answers.
+
+Logging holds nothing up, and the kernel drops copies when the reader is slow. Every copy has a number, so losses are
+counted, never hidden.
+"""
+
+import errno
+import socket
+from dataclasses import dataclass
+from typing import Protocol, final
+
+from netlink import message
+from netlink.message import NetlinkDecodeError
+from netlink.transport import NETLINK_NO_ENOBUFS, SOL_NETLINK, NetlinkSocket
+from nfq import log_messages
+from nfq.errors import QueueLostError, QueueRefusedError
+from nfq.log_messages import LoggedPacket, LogReader
+
+_RECEIVE_BYTES = 0x11000
+"""A whole packet of 64 KiB and its attributes; why not more is told in `nfq.raw`."""
+_SEQUENCE_MASK = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """How a log group is read."""
+
+    group: int
+    """0 to 65535; one reader in the network namespace at a time."""
+    copy_bytes: int = 0xFFFF
+    """How much of each packet is copied; the rule's own `snaplen` may cut it further."""
+    threshold: int = 1
+    """Copies the kernel gathers before it wakes the reader. 1 where the order against other sockets matters: a query
+    must be read before its answer is judged. 32 halves the cost where it does not."""
+    flush_seconds: float = 0.01
+    """How long the kernel waits for the threshold; whole hundredths."""
+    receive_buffer_bytes: int = 16 << 20
+    """Socket buffer. A copy takes at least a page of it, so the kernel's default of 208 KiB holds about 50."""
+
+
+@dataclass(slots=True)
+class LogCounters:
+    """What happened on a group since it was first bound; outlives rebinds. Only ever grows."""
+
+    received: int = 0
+    lost: int = 0
+    """Copies the kernel numbered and could not hand over."""
+    overruns: int = 0
+    """Times the kernel said ENOBUFS."""
+    malformed: int = 0
+    """Messages that were not what the kernel promises."""
+    rebinds: int = 0
+    failed_binds: int = 0
+
+
+class PacketLog(Protocol):
+    """A bound log group; `nfq.fake` has one without a kernel."""
+
+    @property
+    def counters(self) -> LogCounters:
+        """Live counters, shared with whoever gave them to the log."""
+
+    def fileno(self) -> int:
+        """Readable when copies wait; for a selector."""
+
+    def receive(self, limit: int = 256) -> list[LoggedPacket]:
+        """The copies that wait, perhaps none; does not block.
+
+        A datagram is taken whole, so there may be up to a threshold's worth more than `limit`.
+
+        Raises:
+            QueueLostError: the socket is dead.
+        """
+
+    def close(self) -> None:
+        """Unbinds. Safe to call twice."""
+
+
+@final
+class RawLog:
+    """A bound log group and its socket."""
+
+    def __init__(self, settings: LogSettings, counters: LogCounters | None = None) -> None:
+        """Binds the group.
+
+        Raises:
+            QueueRefusedError: the kernel refused, EPERM or EBUSY where the group has a reader already; the socket is
+                closed.
+        """
+        self._settings = settings
+        self._counters = counters if counters is not None else LogCounters()
+        self._reader = LogReader()
+        self._next_sequence = 0
+        self._early: list[bytes] = []
+        """Copies that came while the acknowledgement of the set-up was awaited."""
+        operation = f"bind log group {settings.group}"
+        try:
+            self._netlink = NetlinkSocket(receive_buffer_bytes=settings.receive_buffer_bytes)
+        except OSError as error:
+            raise QueueRefusedError(operation, error.errno or 0) from error
+        try:
+            self._set_up()
+        except OSError as error:
+            self._netlink.close()
+            raise QueueRefusedError(operation, error.errno or 0) from error
+        self._socket = self._netlink.raw
+
+    @property
+    def counters(self) -> LogCounters:
+        """Live counters."""
+        return self._counters
+
+    def fileno(self) -> int:
+        """The socket's descriptor; -1 when it is closed."""
+        return self._socket.fileno()
+
+    def receive(self, limit: int = 256) -> list[LoggedPacket]:
+        """The copies that wait. `PacketLog` has the contract.
+
+        Raises:
+            QueueLostError: the socket is dead.
+        """
+        packets: list[LoggedPacket] = []
+        early, self._early = self._early, []
+        for data in early:
+            self._read(packets, data)
+        receive = self._socket.recv
+        while len(packets) < limit:
+            try:
+                self._read(packets, receive(_RECEIVE_BYTES, socket.MSG_DONTWAIT))
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise QueueLostError(f"cannot read log group {self._settings.group}: {error}") from error
+                self._counters.overruns += 1
+        return packets
+
+    def close(self) -> None:
+        """Unbinds. Safe to call twice."""
+        self._netlink.close()
+
+    def _set_up(self) -> None:
+        sock = self._netlink.raw
+        sock.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
+        settings, sequence = self._settings, self._netlink.next_sequence()
+        sock.send(
+            log_messages.bind(settings.group, settings.copy_bytes, settings.threshold, settings.flush_seconds, sequence)
+        )
+        while True:
+            data = sock.recv(_RECEIVE_BYTES)
+            reply = next(message.messages(data), None)
+            if reply is None or reply.type != message.NLMSG_ERROR:
+                self._early.append(data)
+            elif reply.errno:
+                raise OSError(reply.errno, "refused")
+            else:
+                return
+
+    def _read(self, packets: list[LoggedPacket], data: bytes) -> None:
+        counters = self._counters
+        try:
+            for packet in self._reader.read(data):
+                packets.append(packet)
+                counters.received += 1
+                if packet.sequence is not None:
+                    counters.lost += (packet.sequence - self._next_sequence) & _SEQUENCE_MASK
+                    self._next_sequence = packet.sequence + 1 & _SEQUENCE_MASK
+        except NetlinkDecodeError:
+            counters.malformed += 1
