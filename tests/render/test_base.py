@@ -8,8 +8,8 @@ from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
 from nft.expr import Field
 from tests.render.states import NET4, endpoint, policy, state, tier, to, typical
+from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import RenderSettings, names, render_table
-from tidegate.render.settings import AntiSpoofing, DenyAction, HostAction
 
 
 def chain(name, **settings):
@@ -96,9 +96,9 @@ def test_no_set_has_both_intervals_and_timeouts():
 
 
 def test_loose_spoofing_asks_for_the_route_back():
-    assert expr.ReversePathMissing() in statements("raw-prerouting", anti_spoofing=AntiSpoofing.LOOSE)
-    assert expr.ReversePathMissing() not in statements("raw-prerouting", anti_spoofing=AntiSpoofing.STRICT)
-    assert not statements("raw-prerouting", anti_spoofing=AntiSpoofing.OFF)
+    assert expr.ReversePathMissing() in statements("raw-prerouting", source_check=SourceCheck.LOOSE)
+    assert expr.ReversePathMissing() not in statements("raw-prerouting", source_check=SourceCheck.STRICT)
+    assert not statements("raw-prerouting", source_check=SourceCheck.OFF)
 
 
 @pytest.mark.parametrize("action", list(HostAction))

@@ -12,10 +12,10 @@ from nft.model import Table
 from policy import rules
 from policy.rules import Action, Direction, DomainSet, DomainSetID, IPSetID, IPSetKind
 from tests.render.states import NET4, NET6, endpoint, policy, port, profile, state, tier, to, typical
+from tidegate.config.settings import SourceCheck
 from tidegate.render import Renderer, RenderSettings, changed, events_of, names, render_table
-from tidegate.render.settings import AntiSpoofing
 
-SETTINGS = RenderSettings(anti_spoofing=AntiSpoofing.LOOSE, honours_source_prefixes=True)
+SETTINGS = RenderSettings(source_check=SourceCheck.LOOSE, honours_source_prefixes=True)
 SETS = [IPSetID("a"), IPSetID("b")]
 DOMAINS = [DomainSetID("x"), DomainSetID("y")]
 MEMBERS = [NET4, NET6, *(rules.IPv4Network(f"192.0.2.{i}/32") for i in range(4))]

@@ -22,9 +22,10 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from nft import expr
 from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Chain, Hook, Rule
+from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import names
 from tidegate.render.dns import answer_rules, query_rules
-from tidegate.render.settings import AntiSpoofing, DenyAction, HostAction, RenderSettings
+from tidegate.render.settings import RenderSettings
 
 _ESTABLISHED = Rule((Compare(Field.CT_STATE, Op.EQ, "established,related"), expr.Accept()), "established")
 _IPIP = 4
@@ -55,10 +56,10 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
 
 
 def _anti_spoofing(settings: RenderSettings) -> tuple[Rule, ...]:
-    if settings.anti_spoofing is AntiSpoofing.OFF:
+    if settings.source_check is SourceCheck.OFF:
         return ()
     rules = [Rule((Lookup((Field.IIFNAME,), names.WORKLOADS, negated=True), expr.Accept()), "not from a workload")]
-    if settings.anti_spoofing is AntiSpoofing.STRICT:
+    if settings.source_check is SourceCheck.STRICT:
         rules += [
             Rule((Lookup((Field.IIFNAME, Field.IP_SADDR), names.sources(4)), expr.Accept())),
             Rule((Lookup((Field.IIFNAME, Field.IP6_SADDR), names.sources(6)), expr.Accept())),
@@ -77,7 +78,7 @@ def _anti_spoofing(settings: RenderSettings) -> tuple[Rule, ...]:
     ]
     if settings.honours_source_prefixes:
         rules.append(Rule((expr.VerdictMap((Field.IIFNAME,), names.SOURCE_PREFIXES),)))
-    wrong = () if settings.anti_spoofing is AntiSpoofing.STRICT else (expr.ReversePathMissing(),)
+    wrong = () if settings.source_check is SourceCheck.STRICT else (expr.ReversePathMissing(),)
     return (*rules, Rule((*wrong, expr.Counter(), expr.Drop()), "spoofed source"))
 
 

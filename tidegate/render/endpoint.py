@@ -6,11 +6,12 @@ from ipaddress import IPv4Address, IPv4Network
 from nft import expr
 from nft.model import Chain, Key, Rule
 from policy.rules import CompiledPolicy, Direction, Endpoint, EndpointPolicy, PolicyID
+from tidegate.config.settings import SourceCheck
 from tidegate.render import names
 from tidegate.render.family import V4, V6, Family, halved
 from tidegate.render.fragment import Fragment
 from tidegate.render.policy import domain_sets
-from tidegate.render.settings import AntiSpoofing, RenderSettings
+from tidegate.render.settings import RenderSettings
 
 
 def render_chains(endpoint: Endpoint, lists: Mapping[Direction, list[Chain]], settings: RenderSettings) -> Fragment:
@@ -51,7 +52,7 @@ def render_interface(
     }
     chains = {}
     if (
-        settings.anti_spoofing is not AntiSpoofing.OFF
+        settings.source_check is not SourceCheck.OFF
         and settings.honours_source_prefixes
         and who.allowed_source_prefixes
     ):

@@ -11,22 +11,22 @@ from nft.model import Chain, Rule
 from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, DomainSetID
 from tidegate.render import log, names
 from tidegate.render.content import ContentSets
-from tidegate.render.fragment import EMPTY, Fragment
+from tidegate.render.fragment import Fragment
 from tidegate.render.match import conditions
 from tidegate.render.settings import RenderSettings
 
 
 def render_policy(policy: CompiledPolicy, settings: RenderSettings) -> Fragment:
     """The policy's chains and the sets its rules are written with. A staged policy has none: it never decides."""
-    if policy.is_staged:
-        return EMPTY
     content = ContentSets()
     chains = [_chain(policy, direction, content, settings) for direction in Direction if rules_of(policy, direction)]
     return Fragment(chains={chain.name: chain for chain in chains}, sets=content.sets, elements=content.elements)
 
 
 def rules_of(policy: CompiledPolicy, direction: Direction) -> tuple[CompiledRule, ...]:
-    """The policy's rules in one direction."""
+    """The rules that decide in one direction; of a staged policy, none."""
+    if policy.is_staged:
+        return ()
     return policy.egress if direction is Direction.EGRESS else policy.ingress
 
 
@@ -38,7 +38,7 @@ def passes(policy: CompiledPolicy, direction: Direction) -> bool:
 def domain_sets(policy: CompiledPolicy) -> frozenset[DomainSetID]:
     """The sets of learned names that the policy's egress rules look into."""
     return frozenset(
-        rule.destination.domain_set for rule in policy.egress if rule.destination.domain_set and not policy.is_staged
+        rule.destination.domain_set for rule in rules_of(policy, Direction.EGRESS) if rule.destination.domain_set
     )
 
 

@@ -1,44 +1,15 @@
 """What the node's configuration says to the renderer: names, marks, queue numbers and the choices around policy."""
 
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import dataclass, replace
 
 from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
-
-
-class HostAction(StrEnum):
-    """What happens to a workload's packet to its own host that policy lets out (Calico: DefaultEndpointToHostAction).
-
-    `RETURN` leaves it to the host's other tables. In a table of our own `ACCEPT` can do no more than that, because an
-    accept ends only our base chain; both names are kept so that a Calico configuration reads the same here.
-    """
-
-    DROP = "Drop"
-    RETURN = "Return"
-    ACCEPT = "Accept"
-
-
-class AntiSpoofing(StrEnum):
-    """Which source addresses a workload may use."""
-
-    STRICT = "strict"
-    """Its own, exactly."""
-    LOOSE = "loose"
-    """Those the node would route back to its interface."""
-    OFF = "off"
-
-
-class DenyAction(StrEnum):
-    """How a denied packet ends (Calico: NFTablesFilterDenyAction)."""
-
-    DROP = "Drop"
-    REJECT = "Reject"
+from tidegate.config.settings import DenyAction, HostAction, Settings, SourceCheck, SourceSpoofing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderSettings:
-    """Everything in the table that is not policy. The table is a function of this and the node's state."""
+    """Everything in the table that is not policy: the table is a function of this and the node's state."""
 
     table_name: str = "tidegate"
     pass_mark: int = 0x10000
@@ -66,7 +37,8 @@ class RenderSettings:
     interface_prefixes: tuple[str, ...] = ("cali",)
     """An interface with such a name and no endpoint belongs to a workload we don't know yet: nothing passes."""
     endpoint_to_host: HostAction = HostAction.DROP
-    anti_spoofing: AntiSpoofing = AntiSpoofing.STRICT
+    """In a table of our own Accept can do no more than Return: it ends our base chain, other tables go on."""
+    source_check: SourceCheck = SourceCheck.STRICT
     honours_source_prefixes: bool = False
     """Admit an endpoint's `allowed_source_prefixes` (Calico: WorkloadSourceSpoofing=Any)."""
     deny_action: DenyAction = DenyAction.DROP
@@ -96,3 +68,40 @@ class RenderSettings:
                 return self.holds_denied_below
             case Mode.NO_DELAY:
                 return False
+
+
+def from_configuration(
+    settings: Settings, trusted_servers: tuple[TrustedServer, ...], *, table_name: str = "tidegate"
+) -> RenderSettings:
+    """The configuration as the renderer wants it; the servers' names have been resolved to addresses by the caller."""
+    pass_mark, repeated_mark = _lowest_bits(settings.nftables_mark_mask)
+    limit = settings.log_action_rate_limit
+    return RenderSettings(
+        table_name=table_name,
+        pass_mark=pass_mark,
+        repeated_mark=repeated_mark,
+        answer_queue=settings.dns_packets_nfqueue_id,
+        denied_queue=settings.dns_policy_nfqueue_id,
+        query_group=settings.dns_query_log_group,
+        dns_mode=settings.dns_policy_mode.mode,
+        holds_denied_below=settings.dns_hold_denied_packets,
+        trusted_servers=trusted_servers,
+        learned_set_size=settings.dns_learned_set_size,
+        interface_prefixes=settings.interface_prefix,
+        endpoint_to_host=settings.default_endpoint_to_host_action,
+        source_check=settings.workload_source_check,
+        honours_source_prefixes=settings.workload_source_spoofing is SourceSpoofing.ANY,
+        deny_action=settings.nftables_filter_deny_action,
+        drops_invalid=not settings.disable_conntrack_invalid_check,
+        allows_vxlan=settings.allow_vxlan_from_workloads,
+        allows_ipip=settings.allow_ipip_from_workloads,
+        log_prefix=settings.log_prefix,
+        log_limit=limit and replace(limit, burst_packets=settings.log_action_rate_limit_burst),
+    )
+
+
+def _lowest_bits(mask: int) -> tuple[int, int]:
+    """The two lowest bits of the mask. The configuration has checked that there are so many."""
+    first = mask & -mask
+    rest = mask ^ first
+    return first, rest & -rest
