@@ -147,6 +147,11 @@ def test_names_are_an_alternative_to_sets():
     assert Lookup((Field.IP_DADDR,), names.ip_set(IPSetID("a"), 4)) not in found[1]
 
 
+def test_names_do_not_bring_back_a_family_that_the_nets_leave_out():
+    found = written(destination=to(domain_set=DomainSetID("d"), nets=(NET4,)))
+    assert [condition[0] for condition in found] == [V4, V4]
+
+
 @pytest.mark.parametrize(
     "criteria",
     [

@@ -181,8 +181,9 @@ def _place(entity: EntityMatch, side: Side, content: ContentSets) -> Alternative
 def _destination(rule: CompiledRule, side: Side, content: ContentSets) -> Alternatives:
     """Where the packet may go: networks and sets, or an address that this endpoint has learned for one of the names."""
     known = _place(rule.destination, side, content)
-    domains = rule.destination.domain_set
-    if domains is None or rule.id.direction is not Direction.EGRESS:
+    domains, nets = rule.destination.domain_set, rule.destination.nets
+    is_out = bool(nets) and not any(net.version == side.family.version for net in nets)
+    if domains is None or is_out or rule.id.direction is not Direction.EGRESS:
         return known
     learned = expr.Lookup((side.family.source, side.address), names.domain_set(domains, side.family.version))
     return [*known, (learned,)]
