@@ -29,9 +29,10 @@ class Holder:
         """Without the limit, a scan of closed addresses would fill memory and the kernel's queue with held packets."""
         self._limit = limit
         self._at_deadline = at_deadline
-        self._kept: dict[HeldPacket, Ledger] = {}
+        self._kept: dict[HeldPacket, tuple[Ledger, int]] = {}
+        """With the number of the entry in the heap that stands for the packet now."""
         self._due: list[tuple[Instant, int, HeldPacket]] = []
-        """A heap by deadline. Packets decided early stay in it until they are due, or it is swept."""
+        """A heap by deadline. Entries of packets that went stay in it until they are due, or it is swept."""
         self._order = 0
         self.refused = 0
         """Packets it could not keep for want of room."""
@@ -50,7 +51,9 @@ class Holder:
         self.close()
 
     def keep(self, packet: HeldPacket, until: Instant) -> bool:
-        """Takes the packet over from its batch; False if there is no room, and nothing has changed.
+        """Takes the packet over from its batch or another holder; False if there is no room, and nothing has changed.
+
+        A packet that is here already gets the new deadline.
 
         Raises:
             AlreadyDecidedError: the packet has its verdict.
@@ -58,14 +61,14 @@ class Holder:
         if len(self._kept) >= self._limit:
             self.refused += 1
             return False
-        self._kept[packet] = packet.move(self)
         self._order += 1
+        self._kept[packet] = packet.move(self), self._order
         heapq.heappush(self._due, (until, self._order, packet))
         return True
 
     def next_deadline(self) -> Instant | None:
         """When `expire` has something to do at the earliest."""
-        while self._due and self._due[0][2] not in self._kept:
+        while self._due and not self._is_current(self._due[0]):
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
@@ -95,10 +98,15 @@ class Holder:
         return ledger
 
     def _let_go(self, packet: HeldPacket) -> Ledger:
-        ledger = self._kept.pop(packet)
+        ledger, _ = self._kept.pop(packet)
         ledger.kept -= 1
-        # Packets decided early would pile up in the heap for as long as their deadline is away.
+        # Entries of packets that went would pile up in the heap for as long as their deadline is away.
         if len(self._due) > 2 * len(self._kept) + self._limit:
-            self._due = [entry for entry in self._due if entry[2] in self._kept]
+            self._due = [entry for entry in self._due if self._is_current(entry)]
             heapq.heapify(self._due)
         return ledger
+
+    def _is_current(self, entry: tuple[Instant, int, HeldPacket]) -> bool:
+        _, order, packet = entry
+        kept = self._kept.get(packet)
+        return kept is not None and kept[1] == order
