@@ -1,0 +1,141 @@
+"""Whole random worlds, each from one number: resources, learned names, and packets that look for trouble in them."""
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from random import Random
+from typing import Any
+
+import yaml
+
+from tests.oracles import documents
+from tests.oracles import vocabulary as words
+from tests.oracles.documents import Document
+
+Probe = dict[str, Any]
+"""A packet as `tidegate eval` reads it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """All that a verdict depends on."""
+
+    seed: int
+    documents: tuple[Document, ...]
+    names: tuple[dict[str, str], ...] = ()
+    """Lines of `tidegate eval --names`."""
+    probes: tuple[Probe, ...] = field(default=(), repr=False)
+
+    def text(self) -> str:
+        """The world as files would hold it, for the message of a failing test."""
+        return "\n".join(
+            [
+                f"# seed {self.seed}",
+                yaml.safe_dump_all(self.documents, sort_keys=False),
+                "# learned names: " + ", ".join(f"{n['endpoint']}: {n['name']} = {n['ip']}" for n in self.names),
+                *(f"# probe: {probe}" for probe in self.probes),
+            ]
+        )
+
+
+def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = ("node1", "node2")) -> World:
+    """The world of this number; the same number is the same world for ever."""
+    chance = Random(seed)
+    workloads = [documents.workload(chance, index, chance.choice(nodes)) for index in range(chance.randint(3, 6))]
+    made_tiers = documents.tiers(chance)
+    known = ["default", "default", *(tier["metadata"]["name"] for tier in made_tiers)]
+    everything = (
+        *documents.namespaces(),
+        *documents.accounts(),
+        *workloads,
+        *documents.network_sets(chance),
+        *documents.profiles(chance),
+        *made_tiers,
+        *documents.policies(chance, known),
+    )
+    return World(
+        seed=seed,
+        documents=everything,
+        names=_learned(chance, workloads),
+        probes=tuple(_probe(chance, number, workloads) for number in range(probes)),
+    )
+
+
+def addresses_of(workload: Document) -> list[str]:
+    """The addresses of a pod or workload endpoint."""
+    if workload["kind"] == "Pod":
+        return [item["ip"] for item in workload["status"]["podIPs"]]
+    return [net.split("/")[0] for net in workload["spec"]["ipNetworks"]]
+
+
+def name_of(workload: Document) -> str:
+    """`namespace/name`."""
+    return f"{workload['metadata']['namespace']}/{workload['metadata']['name']}"
+
+
+def _learned(chance: Random, workloads: list[Document]) -> tuple[dict[str, str], ...]:
+    """Names that some workloads know: an address under two names, a name with two addresses, a pod's address too."""
+    made = []
+    for workload in workloads:
+        for name in documents.some(chance, words.NAMES, 0, 3):
+            family = chance.choice([4, 6])
+            pool = [*words.OUTSIDE[family], *(a for w in workloads for a in addresses_of(w) if _version(a) == family)]
+            made += [
+                {"endpoint": name_of(workload), "name": name, "ip": ip} for ip in documents.some(chance, pool, 1, 2)
+            ]
+    return tuple(made)
+
+
+def _probe(chance: Random, number: int, workloads: list[Document]) -> Probe:
+    family = chance.choice([4, 6])
+    one, other = _party(chance, workloads, family, 0.85), _party(chance, workloads, family, 0.55)
+    if "ip" in one and "ip" in other:
+        one = _workload(chance, workloads, family) or one
+    source, destination = (one, other) if chance.random() < 0.65 else (other, one)
+    probe: Probe = {"id": str(number), "from": source, "to": destination, "family": family}
+    protocol = chance.choices(["TCP", "UDP", "SCTP", "ICMP", "other"], [45, 25, 8, 15, 7])[0]
+    if protocol == "ICMP":
+        kind = chance.choice(words.ICMP_TYPES[family])
+        code = chance.choice(words.ICMP_CODES) if chance.random() < 0.5 else 0
+        return probe | {"protocol": "ICMP" if family == 4 else "ICMPv6", "icmpType": kind, "icmpCode": code}
+    if protocol == "other":
+        return probe | {"protocol": chance.choice([47, 50, 132, 136])} | _ports(chance)
+    return probe | {"protocol": protocol} | _ports(chance)
+
+
+def _party(chance: Random, workloads: list[Document], family: int, often: float) -> Probe:
+    """A workload, or an address that may be nobody's, a set's, or a workload's after all."""
+    workload = _workload(chance, workloads, family)
+    if workload is not None and chance.random() < often:
+        return workload
+    return {"ip": _somewhere(chance, family)}
+
+
+def _workload(chance: Random, workloads: list[Document], family: int) -> Probe | None:
+    able = [item for item in workloads if any(_version(address) == family for address in addresses_of(item))]
+    return {"pod": name_of(chance.choice(able))} if able else None
+
+
+def _somewhere(chance: Random, family: int) -> str:
+    if chance.random() < 0.6:
+        return chance.choice(words.OUTSIDE[family])
+    net = ip_network(chance.choice(words.NETS[family]))
+    edge = chance.choice([net[0], net[-1], net[0] - 1 if int(net[0]) else net[0]])
+    return str(edge) if _is_ordinary(str(edge)) else words.OUTSIDE[family][0]
+
+
+def _is_ordinary(address: str) -> bool:
+    """Whether a router would forward it."""
+    ip = ip_address(address)
+    return not (ip.is_multicast or ip.is_loopback or ip.is_unspecified or ip.is_link_local or ip.is_reserved)
+
+
+def _ports(chance: Random) -> Probe:
+    edges = [79, 82, 1023, 1024, 8444, 65535, 1]
+    return {
+        "port": chance.choice(words.PORTS if chance.random() < 0.8 else edges),
+        "sourcePort": chance.choice([*words.PORTS, 40000, 50000]),
+    }
+
+
+def _version(address: str) -> int:
+    return ip_address(address).version
