@@ -39,6 +39,11 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
         console.print(f"{title}: none", markup=False, highlight=False)
 
 
+def say_out(line: str) -> None:
+    """Prints a line to standard output: it is what was asked for."""
+    sys.stdout.write(line + "\n")
+
+
 def say(line: str) -> None:
     """Prints a line for people to standard error."""
     sys.stderr.write(line + "\n")
