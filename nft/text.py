@@ -1,1 +1,238 @@
-"""text."""
+"""The table in nft(8)'s words: canonical text of statements, rules, chains, sets and elements.
+
+Pure and deterministic: equal values give equal text, so a hash of the text says whether two chains are the same. The
+dialect is that of nft 1.0.6 and newer. Each rule's comment ends with a tag, `chain hash:number`, by which a restarted
+agent knows its own chains without parsing expressions. nft 1.0.6 wants a newline or `;` before `}`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import assert_never
+
+from nft import expr
+from nft.model import Chain, Key, Rule, Set, VerdictMapping
+
+MAX_COMMENT_BYTES = 128
+"""The kernel keeps more, nft(8) does not (NFTNL_UDATA_COMMENT_MAXLEN)."""
+_TAG_BYTES = 26
+"""` #` + 16 hex digits + `:` + up to 7 digits."""
+_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,120}")
+_KEYWORDS = frozenset(
+    """
+    accept add ah all at auto-merge base bits bridge bypass cgroup chain chains comment constant continue counter
+    counters create ct daddr day default delete describe destroy dport drop dup dynamic element esp exists export
+    fib flags flow flowtable flush fwd goto hash hook hour icmp icmpv6 iif iifname import include index inet inner
+    input insert interval ip ip6 jump l4proto last length limit list log map maps mark mask masquerade meta meter
+    missing monitor nat notrack numgen oif oifname osf output over packets policy position prerouting priority
+    protocol queue quota random redirect reject rename replace reset return route rt rule ruleset saddr sctp
+    secmark set sets size snat socket sport state synproxy table tables tcp th timeout tproxy type typeof udp
+    udplite update vlan vmap
+    """.split()  # noqa: SIM905 - a list of words reads better as words
+)
+
+
+def check_name(name: str) -> str:
+    """The name, if nft takes it for a chain, set or map.
+
+    Raises:
+        ValueError: it is a keyword, too long, or has characters that nft does not take.
+    """
+    if name in _KEYWORDS:
+        raise ValueError(f"cannot use {name!r} as a name: it is a word of the nft language")
+    if _NAME.fullmatch(name) is None:
+        raise ValueError(f"cannot use {name!r} as a name: letters, digits, '-', '_' and '.' only, a letter first")
+    return name
+
+
+# --- values ------------------------------------------------------------------------------------------------------
+
+
+def value(item: expr.Value | expr.Range) -> str:
+    """A value as nft writes it: interface names in quotes, words and numbers bare."""
+    match item:
+        case expr.Range(first=first, last=last):
+            return f"{first}-{last}"
+        case str() | int() | IPv4Address() | IPv6Address() | IPv4Network() | IPv6Network():
+            return str(item)
+        case _:
+            assert_never(item)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
+
+
+def key(fields: Key, types: tuple[expr.KeyType, ...]) -> str:
+    """An element's key, its fields joined as nft joins them."""
+    parts = zip(fields, types, strict=True)
+    return " . ".join(_quoted(str(item)) if kind is expr.KeyType.IFNAME else value(item) for item, kind in parts)
+
+
+# --- statements --------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - one line for each kind of statement
+    """One statement. Cached: a node has few distinct ones.
+
+    Raises:
+        ValueError: `Queue`, which is written by netlink where the kernel lacks the expression: see `queue`.
+    """
+    match item:
+        case expr.Compare(field=field, op=op, value=wanted):
+            return _compare(field, op, wanted)
+        case expr.MarkBits(mask=mask, op=op, value=wanted):
+            return f"meta mark & {mask:#010x} {op.value} {wanted:#010x}"
+        case expr.Lookup(fields=fields, set_name=name, negated=negated):
+            return f"{_fields(fields)} {'!= ' if negated else ''}@{name}"
+        case expr.ReversePathMissing():
+            return "fib saddr . mark . iif oif missing"
+        case expr.Counter():
+            return "counter"
+        case expr.SetMark(mask=mask, value=wanted):
+            return f"meta mark set meta mark & {~mask & 0xFFFFFFFF:#010x} | {wanted:#010x}"
+        case expr.LogToKernel(prefix=prefix, level=level):
+            return f'log prefix "{prefix}" level {level}'
+        case expr.LogToGroup():
+            return _log_to_group(item)
+        case expr.RateLimit():
+            return _limit(item)
+        case expr.RateLimitPer(set_name=name, fields=fields):
+            return f"update @{name} {{ {_fields(fields)} {_limit(item)} }}"
+        case expr.NoTrack():
+            return "notrack"
+        case expr.Reject():
+            return "reject"
+        case expr.Queue():
+            raise ValueError("cannot write a queue statement as text: it is written by netlink")
+        case expr.VerdictMap(fields=fields, map_name=name):
+            return f"{_fields(fields)} vmap @{name}"
+        case _:
+            return verdict(item)
+
+
+def verdict(item: expr.Verdict) -> str:
+    """A verdict, as in a rule or a verdict map."""
+    match item:
+        case expr.Accept():
+            return "accept"
+        case expr.Drop():
+            return "drop"
+        case expr.Return():
+            return "return"
+        case expr.Jump(chain=chain):
+            return f"jump {chain}"
+        case expr.Goto(chain=chain):
+            return f"goto {chain}"
+        case _:
+            assert_never(item)
+
+
+def _fields(fields: Iterable[expr.Field]) -> str:
+    return " . ".join(field.text for field in fields)
+
+
+def _compare(field: expr.Field, op: expr.Op, wanted: expr.Value | expr.Range) -> str:
+    text = value(wanted)
+    if field.type is expr.KeyType.IFNAME:
+        text = _quoted(text)
+    # `ct state == a,b` means exactly both bits; without an operator it means any of them.
+    is_any = field is expr.Field.CT_STATE and op is expr.Op.EQ
+    return f"{field.text} {text}" if is_any else f"{field.text} {op.value} {text}"
+
+
+def _log_to_group(item: expr.LogToGroup) -> str:
+    prefix = f'prefix "{item.prefix}" ' if item.prefix else ""
+    snap = f" snaplen {item.snap_bytes}" if item.snap_bytes else ""
+    return f"log {prefix}group {item.group}{snap}"
+
+
+def _limit(item: expr.RateLimit | expr.RateLimitPer) -> str:
+    burst = f" burst {item.burst_packets} packets" if item.burst_packets else ""
+    return f"limit rate {item.packets}/{item.unit}{burst}"
+
+
+# --- rules and chains ----------------------------------------------------------------------------------------------
+
+
+def has_queue(chain: Chain) -> bool:
+    """Whether the chain's only rule is a `Queue`, which text does not write."""
+    return any(isinstance(item, expr.Queue) for rule in chain.rules for item in rule.statements)
+
+
+def rule(item: Rule, tag: str = "") -> str:
+    """A rule with its comment; the comment is cut so that the tag fits behind it."""
+    words = " ".join(map(statement, item.statements))
+    comment = _comment(item.comment, tag)
+    return f'{words} comment "{comment}"' if comment else words
+
+
+def _comment(text: str, tag: str) -> str:
+    readable = text.replace('"', "'")
+    if not tag:
+        return readable[:MAX_COMMENT_BYTES]
+    kept = readable.encode()[: MAX_COMMENT_BYTES - _TAG_BYTES].decode(errors="ignore")
+    return f"{kept} #{tag}" if kept else f"#{tag}"
+
+
+def chain_hash(chain: Chain) -> str:
+    """16 hex digits over everything the chain says, so that equal hashes are equal chains."""
+    digest = hashlib.sha256(f"{chain.hook}\n".encode())
+    for item in chain.rules:
+        words = [repr(part) if isinstance(part, expr.Queue) else statement(part) for part in item.statements]
+        digest.update(f"{' '.join(words)} # {item.comment}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def tag(chain: Chain, number: int) -> str:
+    """The mark of the chain's rule `number`, behind `#` in its comment."""
+    return f"{chain_hash(chain)}:{number}"
+
+
+def chain_body(chain: Chain) -> list[str]:
+    """The lines inside a chain's braces: its hook, and its rules with their tags. Empty for a queue chain."""
+    lines = []
+    if chain.hook is not None:
+        hook = chain.hook
+        lines.append(f"type {hook.type} hook {hook.hook} priority {hook.priority}; policy {hook.policy};")
+    if not has_queue(chain):
+        digest = chain_hash(chain)
+        lines += [rule(item, f"{digest}:{number}") for number, item in enumerate(chain.rules)]
+    return lines
+
+
+# --- sets and maps -------------------------------------------------------------------------------------------------
+
+
+def set_body(item: Set) -> list[str]:
+    """The lines inside a set's braces, without elements."""
+    flags = [
+        name
+        for name, is_set in (
+            ("interval", item.is_interval),
+            ("timeout", item.has_timeout),
+            ("dynamic", item.is_dynamic),
+        )
+        if is_set
+    ]
+    lines = [f"type {key_types(item.key)};"]
+    if flags:
+        lines.append(f"flags {','.join(flags)};")
+    if item.size is not None:
+        lines.append(f"size {item.size};")
+    if item.gc_interval_seconds is not None:
+        lines.append(f"gc-interval {item.gc_interval_seconds}s;")
+    return lines
+
+
+def map_body(item: VerdictMapping) -> list[str]:
+    """The lines inside a verdict map's braces, without elements."""
+    return [f"type {key_types(item.key)} : verdict;"]
+
+
+def key_types(types: tuple[expr.KeyType, ...]) -> str:
+    """The data type of a set's key."""
+    return " . ".join(kind.value for kind in types)
