@@ -21,6 +21,8 @@ from enum import IntEnum
 from types import TracebackType
 from typing import Protocol, Self, final
 
+from nfq.counters import QueueCounters
+
 
 class Action(IntEnum):
     """What the kernel does with the packet (linux/netfilter.h: NF_DROP, NF_ACCEPT, NF_REPEAT)."""
@@ -62,43 +64,6 @@ class VerdictSink(Protocol):
         """
 
 
-@dataclass(slots=True)
-class QueueCounters:
-    """What happened on a queue since it was first bound; outlives rebinds. Only ever grows."""
-
-    received: int = 0
-    accepted: int = 0
-    dropped: int = 0
-    repeated: int = 0
-    rewritten: int = 0
-    """Verdicts with a new payload; also counted under their action."""
-    kept: int = 0
-    """Packets that outlived their batch; their verdict is counted when it is given."""
-    lost_verdicts: int = 0
-    """Verdicts that found a dead socket: the kernel dropped these packets."""
-    refused_verdicts: int = 0
-    """Verdicts the kernel answered with an error: the packet was gone (a base chain was deleted under it)."""
-    overruns: int = 0
-    """Times the kernel said ENOBUFS: the reader was too slow for the socket's buffer."""
-    missed: int = 0
-    """Packets the kernel could not put into the buffer: dropped, or passed unseen where the queue fails open."""
-    malformed: int = 0
-    """Messages that were not what the kernel promises."""
-    rebinds: int = 0
-    failed_binds: int = 0
-
-    def count(self, verdict: Verdict, packets: int) -> None:
-        """Counts one verdict that was given to so many packets."""
-        if verdict.action is Action.ACCEPT:
-            self.accepted += packets
-        elif verdict.action is Action.DROP:
-            self.dropped += packets
-        else:
-            self.repeated += packets
-        if verdict.payload is not None:
-            self.rewritten += packets
-
-
 @final
 class Ledger:
     """What one binding of a queue owes the kernel; shared by its batches and by the holders of its packets.
@@ -124,9 +89,20 @@ class Ledger:
             counters.lost_verdicts += len(single) + rest_count
             return
         for _, verdict in single:
-            counters.count(verdict, 1)
+            _count(counters, verdict, 1)
         if rest is not None:
-            counters.count(rest[1], rest_count)
+            _count(counters, rest[1], rest_count)
+
+
+def _count(counters: QueueCounters, verdict: Verdict, packets: int) -> None:
+    if verdict.action is Action.ACCEPT:
+        counters.accepted += packets
+    elif verdict.action is Action.DROP:
+        counters.dropped += packets
+    else:
+        counters.repeated += packets
+    if verdict.payload is not None:
+        counters.rewritten += packets
 
 
 class Owner(Protocol):

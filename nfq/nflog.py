@@ -9,15 +9,14 @@ import socket
 from dataclasses import dataclass
 from typing import Protocol, final
 
-from netlink import message
 from netlink.message import NetlinkDecodeError
 from netlink.transport import NETLINK_NO_ENOBUFS, SOL_NETLINK, NetlinkSocket
 from nfq import log_messages
+from nfq.counters import LogCounters
 from nfq.errors import QueueLostError, QueueRefusedError
 from nfq.log_messages import LoggedPacket, LogReader
+from nfq.raw import RECEIVE_BYTES, await_acknowledgement
 
-_RECEIVE_BYTES = 0x11000
-"""A whole packet of 64 KiB and its attributes; why not more is told in `nfq.raw`."""
 _SEQUENCE_MASK = 0xFFFFFFFF
 
 
@@ -36,21 +35,6 @@ class LogSettings:
     """How long the kernel waits for the threshold; whole hundredths."""
     receive_buffer_bytes: int = 16 << 20
     """Socket buffer. A copy takes at least a page of it, so the kernel's default of 208 KiB holds about 50."""
-
-
-@dataclass(slots=True)
-class LogCounters:
-    """What happened on a group since it was first bound; outlives rebinds. Only ever grows."""
-
-    received: int = 0
-    lost: int = 0
-    """Copies the kernel numbered and could not hand over."""
-    overruns: int = 0
-    """Times the kernel said ENOBUFS."""
-    malformed: int = 0
-    """Messages that were not what the kernel promises."""
-    rebinds: int = 0
-    failed_binds: int = 0
 
 
 class PacketLog(Protocol):
@@ -127,7 +111,7 @@ class RawLog:
         receive = self._socket.recv
         while len(packets) < limit:
             try:
-                self._read(packets, receive(_RECEIVE_BYTES, socket.MSG_DONTWAIT))
+                self._read(packets, receive(RECEIVE_BYTES, socket.MSG_DONTWAIT))
             except BlockingIOError:
                 break
             except OSError as error:
@@ -147,15 +131,7 @@ class RawLog:
         sock.send(
             log_messages.bind(settings.group, settings.copy_bytes, settings.threshold, settings.flush_seconds, sequence)
         )
-        while True:
-            data = sock.recv(_RECEIVE_BYTES)
-            reply = next(message.messages(data), None)
-            if reply is None or reply.type != message.NLMSG_ERROR:
-                self._early.append(data)
-            elif reply.errno:
-                raise OSError(reply.errno, "refused")
-            else:
-                return
+        self._early = await_acknowledgement(sock)
 
     def _read(self, packets: list[LoggedPacket], data: bytes) -> None:
         counters = self._counters

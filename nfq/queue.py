@@ -7,7 +7,8 @@ Three readers stand behind it and pass one suite of tests: `nfq.raw` (netlink by
 from dataclasses import dataclass
 from typing import Protocol
 
-from nfq.held import ACCEPT, HeldBatch, QueueCounters, Verdict
+from nfq.counters import QueueCounters
+from nfq.held import ACCEPT, HeldBatch, Verdict
 
 BATCH_LIMIT = 64
 """Packets a reader takes at most before it gives verdicts. With fewer a loaded reader pays more system calls, with

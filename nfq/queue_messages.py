@@ -145,11 +145,20 @@ class VerdictWriter:
 
 def bind(settings: QueueSettings, sequence: int) -> bytes:
     """Binds and configures in one message, so that no packet is queued before the copy mode is set."""
+    command = message.attribute(_CFG_CMD, struct.pack("!BBH", _CMD_BIND, 0, 0))
+    return _config(settings, sequence, command + message.be32(_CFG_MAXLEN, settings.max_length))
+
+
+def configure(settings: QueueSettings, sequence: int) -> bytes:
+    """Sets copy range and flags of a queue that this socket bound before."""
+    return _config(settings, sequence, b"")
+
+
+def _config(settings: QueueSettings, sequence: int, first: bytes) -> bytes:
     flags = _FLAG_FAIL_OPEN * settings.fail_open | _FLAG_GSO * settings.gso
     attributes = (
-        message.attribute(_CFG_CMD, struct.pack("!BBH", _CMD_BIND, 0, 0)),
+        first,
         message.attribute(_CFG_PARAMS, struct.pack("!IB", settings.copy_bytes, _COPY_PACKET)),
-        message.be32(_CFG_MAXLEN, settings.max_length),
         message.be32(_CFG_MASK, _FLAG_FAIL_OPEN | _FLAG_GSO),
         message.be32(_CFG_FLAGS, flags),
     )
@@ -157,9 +166,10 @@ def bind(settings: QueueSettings, sequence: int) -> bytes:
     return message.nf_message(_SUBSYSTEM, _CONFIG, wants, sequence, 0, b"".join(attributes), resource=settings.number)
 
 
-def set_flags(settings: QueueSettings, sequence: int) -> bytes:
-    """Sets the flags of a queue that this socket bound before."""
-    flags = _FLAG_FAIL_OPEN * settings.fail_open | _FLAG_GSO * settings.gso
-    attributes = message.be32(_CFG_MASK, _FLAG_FAIL_OPEN | _FLAG_GSO) + message.be32(_CFG_FLAGS, flags)
-    wants = message.NLM_F_REQUEST | message.NLM_F_ACK
-    return message.nf_message(_SUBSYSTEM, _CONFIG, wants, sequence, 0, attributes, resource=settings.number)
+def refusals(data: bytes) -> int:
+    """How many messages of a datagram say that the kernel refused a verdict; it answers to no other one.
+
+    Raises:
+        NetlinkDecodeError: no well-formed messages.
+    """
+    return sum(reply.type == message.NLMSG_ERROR and reply.errno != 0 for reply in message.messages(data))

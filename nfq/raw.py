@@ -5,6 +5,7 @@ themselves are read and built in `nfq.queue_messages`.
 """
 
 import errno
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from typing import final
@@ -12,12 +13,13 @@ from typing import final
 from netlink import message
 from netlink.message import NetlinkDecodeError
 from netlink.transport import NETLINK_NO_ENOBUFS, SOL_NETLINK, NetlinkSocket
+from nfq.counters import QueueCounters
 from nfq.errors import QueueLostError, QueueRefusedError
-from nfq.held import HeldBatch, HeldPacket, Ledger, QueueCounters, Verdict
+from nfq.held import HeldBatch, HeldPacket, Ledger, Verdict
 from nfq.queue import BATCH_LIMIT, QueueSettings
-from nfq.queue_messages import PacketReader, VerdictWriter, bind
+from nfq.queue_messages import PacketReader, VerdictWriter, bind, refusals
 
-_RECEIVE_BYTES = 0x11000
+RECEIVE_BYTES = 0x11000
 """A whole packet of 64 KiB and its attributes. Not more: from 128 KiB on malloc maps every buffer anew, and a recv
 costs 12 us instead of 1.1."""
 _ID_MASK = 0xFFFFFFFF
@@ -120,17 +122,8 @@ class RawQueue:
         # buffer completely (S_CONGESTED). Overruns are seen by gaps between packet ids instead.
         sock.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         self._port: int = sock.getsockname()[0]
-        sequence = self._netlink.next_sequence()
-        sock.send(bind(self._settings, sequence))
-        while True:
-            data = sock.recv(_RECEIVE_BYTES)
-            reply = next(message.messages(data), None)
-            if reply is None or reply.type != message.NLMSG_ERROR:
-                self._early.append(data)
-            elif reply.errno:
-                raise OSError(reply.errno, "refused")
-            else:
-                return
+        sock.send(bind(self._settings, self._netlink.next_sequence()))
+        self._early = await_acknowledgement(sock)
 
     def _drain(self, batch: HeldBatch, packets: list[HeldPacket], limit: int) -> None:
         if self._early:
@@ -140,7 +133,7 @@ class RawQueue:
         receive, take = self._socket.recv, self._read
         while len(packets) < limit:
             try:
-                data = receive(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
+                data = receive(RECEIVE_BYTES, socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return
             except OSError as error:
@@ -163,13 +156,11 @@ class RawQueue:
             self._note(data)
 
     def _note(self, data: bytes) -> None:
-        """Counts a message that is no packet: the kernel answers to verdicts only if it refuses them."""
+        """Counts a message that is no packet."""
         try:
-            refused = sum(reply.type == message.NLMSG_ERROR and reply.errno != 0 for reply in message.messages(data))
+            self._counters.refused_verdicts += refusals(data)
         except NetlinkDecodeError:
             self._counters.malformed += 1
-        else:
-            self._counters.refused_verdicts += refused
 
     def _account(self, packets: list[HeldPacket]) -> None:
         """Counts what came, and by the gaps in its numbers what did not."""
@@ -178,6 +169,23 @@ class RawQueue:
             self._counters.received += len(packets)
             self._counters.missed += ((last_id - self._last_id) & _ID_MASK) - len(packets)
             self._last_id = last_id
+
+
+def await_acknowledgement(sock: socket.socket) -> list[bytes]:
+    """Reads up to the kernel's answer to a set-up; the packets that came before it.
+
+    Raises:
+        OSError: the set-up was refused.
+    """
+    early: list[bytes] = []
+    while True:
+        data = sock.recv(RECEIVE_BYTES)
+        reply = next(message.messages(data), None)
+        if reply is not None and reply.type == message.NLMSG_ERROR:
+            if reply.errno:
+                raise OSError(reply.errno, os.strerror(reply.errno))
+            return early
+        early.append(data)
 
 
 def _joined(parts: list[bytes]) -> Iterator[bytes]:

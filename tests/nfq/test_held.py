@@ -6,6 +6,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
+from nfq.counters import QueueCounters
 from nfq.held import (
     ACCEPT,
     DROP,
@@ -15,7 +16,6 @@ from nfq.held import (
     HeldBatch,
     HeldPacket,
     Ledger,
-    QueueCounters,
     Verdict,
 )
 from nfq.holder import Holder
