@@ -125,3 +125,19 @@ def test_version_and_completion_need_no_agent(call):
     assert json.loads(call("version", "-o", "json").stdout)["version"]
     for shell in ("bash", "zsh", "fish"):
         assert "_TIDEGATE_COMPLETE" in call("completion", shell).stdout
+
+
+def test_doctor_prints_one_document_of_findings(call):
+    done = call("doctor", "-o", "json")
+    findings = json.loads(done.stdout)
+    assert {"name", "verdict", "finding", "mend"} == set(findings[0])
+    assert done.exit_code == int(any(item["verdict"] == "bad" for item in findings))
+
+
+def test_a_faulty_configuration_is_told_line_by_line(call):
+    done = call("doctor", "--set", "dnsExtraTLL=3s", "--set", "dnsTTLFloor=x")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        "cannot use the configuration: flag: dnsExtraTLL: cannot find a setting of that name; did you mean dnsExtraTTL?",
+        "cannot use the configuration: flag: dnsTTLFloor: 'x' is not a duration like 1m30s",
+    ]
