@@ -30,6 +30,12 @@ NFTA_EXPR_NAME = 1
 NFTA_EXPR_DATA = 2
 NFTA_DATA_VALUE = 1
 
+NFTA_RULE_TABLE = 1
+NFTA_RULE_CHAIN = 2
+NFTA_RULE_HANDLE = 3
+NFTA_RULE_EXPRESSIONS = 4
+NFTA_RULE_USERDATA = 7
+
 NFTA_SET_ELEM_KEY = 1
 NFTA_SET_ELEM_TIMEOUT = 4
 NFTA_SET_ELEM_EXPIRATION = 5
@@ -41,6 +47,9 @@ NFTA_ELEM_LIST_ELEMENTS = 3
 NFTA_GEN_ID = 1
 NFTA_GEN_PROC_PID = 2
 NFTA_GEN_PROC_NAME = 3
+
+UDATA_RULE_COMMENT = 0
+"""Type of the entry in a rule's user data that nft shows as its comment (libnftnl: udata.h)."""
 
 MAX_KEY_BYTES = 64
 """Longest set key (kernel: NFT_REG32_COUNT registers of four bytes)."""
@@ -71,6 +80,12 @@ def string(payload: memoryview) -> str:
 def number(payload: memoryview) -> int:
     """The value of an attribute in network order, of any width."""
     return int.from_bytes(payload, "big")
+
+
+def comment(text: str) -> bytes:
+    """A rule's user data attribute with a comment, as libnftables writes it."""
+    value = text.encode("ascii") + b"\0"
+    return message.attribute(NFTA_RULE_USERDATA, bytes((UDATA_RULE_COMMENT, len(value))) + value)
 
 
 def refused_offset(answer: message.Message) -> int | None:

@@ -1,0 +1,66 @@
+"""Marks that depend on the machine: `kernel` needs root, `needs("feature")` a feature that `nft.features` probes.
+
+What is skipped for that, or for any other reason, is compared with a list (`tests.lab.skips`) when the run ends.
+"""
+
+import pytest
+
+from nft import features
+from nft.errors import NftError
+from tests.lab import skips
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Watch(), "expected-skips")
+
+
+class Watch:
+    """Skips by mark, and fails a run that skipped what it should not."""
+
+    def __init__(self):
+        self.skips = skips.Skips()
+        self.machine = skips.machine([])
+        self.faults = []
+
+    @pytest.hookimpl(trylast=True)  # after -m has chosen: a run without kernel tests does not touch the kernel
+    def pytest_collection_modifyitems(self, items):
+        marked = [item for item in items if item.get_closest_marker("kernel") or item.get_closest_marker("needs")]
+        if not marked:
+            return
+        try:
+            found = features.probe()
+        except NftError:
+            found = None
+        self.machine = skips.machine(None if found is None else found.absent)
+        for item in marked:
+            lacking = [mark.args[0] for mark in item.iter_markers("needs") if found and not found.has(mark.args[0])]
+            if found is None:
+                item.add_marker(pytest.mark.skip(reason="needs root"))
+            elif lacking:
+                item.add_marker(pytest.mark.skip(reason=f"this kernel lacks {', '.join(lacking)}"))
+
+    def pytest_collectreport(self, report):
+        if report.skipped:
+            self.skips.skipped[report.nodeid] = reason(report)
+
+    def pytest_runtest_logreport(self, report):
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.skips.skipped[report.nodeid] = reason(report)
+        elif report.when == "call":
+            self.skips.ran.add(report.nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session):
+        self.faults = self.skips.faults(skips.read(self.machine))
+        if self.faults and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        if self.faults:
+            terminalreporter.section(f"skips against tests/expected_skips/{self.machine}.txt", red=True)
+            for fault in self.faults:
+                terminalreporter.line(fault)
+
+
+def reason(report):
+    return str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
