@@ -30,6 +30,10 @@ fast *ARGS: setup
 kernel *ARGS: setup
     {{python}} -m pytest -m kernel {{ARGS}}
 
+# compare the golden nft files with what is rendered; --update writes them anew
+golden *ARGS: setup
+    {{python}} -m tests.render.golden_files {{ARGS}}
+
 # format the code
 fmt: setup
     {{bin}}/ruff format -q .

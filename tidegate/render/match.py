@@ -10,7 +10,7 @@ other, so that a Log rule writes one line for a packet that two of them would ma
         th dport != @p-1f.. th dport != 8000-8010 ip daddr . meta l4proto . th dport @s4-9c..
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -130,15 +130,16 @@ def _not_icmp(unwanted: ICMPMatch | None, family: Family) -> Alternatives:
 
 def _ports(where: Field, entity: EntityMatch, content: ContentSets, side: Side | None = None) -> Alternatives:
     """Ports and named ports, and those excluded. Without a side the rule has no named ports."""
-    wanted: list[Atom] = [*content.ports(where, entity.ports)]
+    numbers: list[Atom] = [*content.ports(where, entity.ports)]
     unwanted: list[Atom] = [*content.ports(where, entity.not_ports)]
+    named: list[Atom] = []
     if side is not None:
-        wanted += [_address_port(side, port_set) for port_set in entity.port_sets]
+        named = [_address_port(side, port_set) for port_set in entity.port_sets]
         unwanted += [_address_port(side, port_set) for port_set in entity.not_port_sets]
-    nowhere = tuple(_negated(atom) for atom in unwanted)
-    if not wanted:
-        return [nowhere]
-    return [(*nowhere, *alternative) for alternative in _exclusive(wanted)]
+    elsewhere = tuple(_negated(atom) for atom in unwanted)
+    if not numbers and not named:
+        return [elsewhere]
+    return [(*elsewhere, *alternative) for alternative in _exclusive(numbers, named)]
 
 
 def _excluded(entity: EntityMatch, side: Side, content: ContentSets) -> Alternatives:
@@ -197,10 +198,11 @@ def _address_port(side: Side, ip_set: IPSetID) -> expr.Lookup:
     return expr.Lookup((side.address, Field.L4PROTO, side.port), _set(ip_set, side))
 
 
-def _exclusive(atoms: Iterable[Atom]) -> Iterator[Conjunction]:
-    """Each atom with the negation of those before it: at most one of the results holds."""
-    before: Conjunction = ()
-    for atom in atoms:
+def _exclusive(apart: Sequence[Atom], overlapping: Iterable[Atom]) -> Iterator[Conjunction]:
+    """The atoms so that at most one holds: the first ones do by themselves, the others exclude those before them."""
+    before: Conjunction = tuple(_negated(atom) for atom in apart)
+    yield from ((atom,) for atom in apart)
+    for atom in overlapping:
         yield (*before, atom)
         before = (*before, _negated(atom))
 

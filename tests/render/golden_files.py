@@ -1,0 +1,106 @@
+"""Golden files of the renderer: `just golden` compares, `just golden --update` writes them anew."""
+
+import difflib
+import sys
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+from dnsagent.snapshot import Mode, TrustedServer
+from nft.expr import RateLimit
+from policy.rules import Action, ICMPMatch, IPSetID
+from tests.render.states import endpoint, policy, port, profile, state, tier, to, typical
+from tidegate.config.settings import DenyAction, HostAction, SourceCheck
+from tidegate.render import RenderSettings, render_table
+from tidegate.render.script import script
+
+DIRECTORY = Path(__file__).parent / "golden"
+SERVERS = (
+    TrustedServer(address=ip_address("10.96.0.10")),
+    TrustedServer(address=ip_address("fd00:96::a")),
+)
+
+
+def every_criterion():
+    """One policy with a rule for each kind of condition."""
+    rules = (
+        {"ip_version": 4, "protocol": 1, "icmp": ICMPMatch(8, 0)},
+        {"protocol": 58, "not_icmp": ICMPMatch(128, 1)},
+        {"protocol": 132, "source": to(ports=(port(1000, 2000),)), "destination": to(not_ports=(port(80), port(443)))},
+        {"not_protocol": 136, "source": to(not_nets=(ip_network("10.0.0.0/8"),))},
+        {"destination": to(nets=(ip_network("192.0.2.0/24"), ip_network("198.51.100.0/24"), ip_network("::/0")))},
+        {"destination": to(sets=(IPSetID("a"),), not_sets=(IPSetID("b"),))},
+        {"destination": to(port_sets=(IPSetID("web"), IPSetID("api")))},
+        {"action": Action.LOG, "protocol": 6, "destination": to(ports=(port(22),), port_sets=(IPSetID("web"),))},
+    )
+    everything = policy("every-criterion", egress=rules)
+    return state(
+        endpoints=(endpoint("one", tiers=(tier(egress=(everything.id,)),)),),
+        policies=(everything,),
+        nets={"a": ("0.0.0.0/0", "fd00::/8"), "b": ()},
+        ports={"web": (("10.65.0.9", 6, 80),), "api": ()},
+    )
+
+
+def shared():
+    """Three endpoints, two of them under the same policies; a staged policy, a missing profile, one not active."""
+    web, staged = policy("web", ingress=({},), egress=({},)), policy("later", ingress=({},), is_staged=True)
+    same = {"tiers": (tier(ingress=(staged.id, web.id), egress=(web.id,)),), "profiles": ("kns.prod", "gone")}
+    return state(
+        endpoints=(
+            endpoint("a", addresses=("10.65.0.2",), **same),
+            endpoint("b", addresses=("10.65.0.3",), **same),
+            endpoint("c", is_active=False, **same),
+        ),
+        policies=(web, staged, profile("kns.prod", ingress=({},), egress=({"action": Action.PASS},))),
+    )
+
+
+def loose():
+    """An endpoint that may use further sources."""
+    return state(endpoints=(endpoint("a", allowed_source_prefixes=(ip_network("192.0.2.0/24"), ip_network("::/0"))),))
+
+
+CASES = {
+    "empty": (state(), RenderSettings()),
+    "typical": (typical(), RenderSettings(trusted_servers=SERVERS)),
+    "criteria": (every_criterion(), RenderSettings()),
+    "shared": (shared(), RenderSettings(dns_mode=Mode.DELAY_DENIED_PACKET)),
+    "loose": (
+        loose(),
+        RenderSettings(
+            table_name="other",
+            dns_mode=Mode.NO_DELAY,
+            source_check=SourceCheck.LOOSE,
+            honours_source_prefixes=True,
+            endpoint_to_host=HostAction.RETURN,
+            deny_action=DenyAction.REJECT,
+            drops_invalid=False,
+            allows_ipip=True,
+            allows_vxlan=True,
+            interface_prefixes=("cali", "tap"),
+            log_limit=RateLimit(10, "minute", 5),
+        ),
+    ),
+}
+
+
+def rendered(name: str) -> str:
+    return script(render_table(*CASES[name]))
+
+
+def main(arguments: list[str]) -> int:
+    different = 0
+    for name in CASES:
+        path, wanted = DIRECTORY / f"{name}.nft", rendered(name)
+        if "--update" in arguments:
+            path.write_text(wanted)
+            continue
+        have = path.read_text().splitlines() if path.exists() else []
+        diff = list(difflib.unified_diff(have, wanted.splitlines(), str(path), "rendered", lineterm=""))
+        different += bool(diff)
+        print("\n".join(diff), end="\n" if diff else "")
+    return 1 if different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
