@@ -2,11 +2,12 @@
 
 from typing import ClassVar
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
+from policy.resources.addresses import Address
+from policy.resources.fields import Flag, Integer, Items, Text
 from policy.resources.metadata import Resource
 from policy.resources.model import Model
-from policy.rules import IPAddress
 
 
 class OpenModel(Model):
@@ -34,41 +35,41 @@ class ServiceAccount(Resource):
 class ContainerPort(OpenModel):
     """A port that a container names."""
 
-    name: str = ""
-    container_port: int
-    host_port: int = 0
-    host_ip: str = ""
-    protocol: str = "TCP"
+    name: Text = ""
+    container_port: Integer
+    host_port: Integer = 0
+    host_ip: Text = ""
+    protocol: Text = "TCP"
 
 
 class Container(OpenModel):
     """A container, for its ports."""
 
-    ports: tuple[ContainerPort, ...] = ()
+    ports: Items[ContainerPort] = ()
 
 
 class PodSpec(OpenModel):
     """Where and under which identity a pod runs."""
 
-    node_name: str = ""
-    service_account_name: str = ""
-    host_network: bool = False
-    containers: tuple[Container, ...] = ()
-    init_containers: tuple[Container, ...] = ()
+    node_name: Text = ""
+    service_account_name: Text = ""
+    host_network: Flag = False
+    containers: Items[Container] = ()
+    init_containers: Items[Container] = ()
 
 
 class PodIP(OpenModel):
     """One of a pod's addresses."""
 
-    ip: IPAddress
+    ip: Address
 
 
 class PodStatus(OpenModel):
     """What the cluster knows about a running pod."""
 
-    phase: str = ""
-    pod_ip: IPAddress | None = None
-    pod_ips: tuple[PodIP, ...] = Field(default=())
+    phase: Text = ""
+    pod_ip: Address | None = None
+    pod_ips: Items[PodIP] = ()
 
 
 class Pod(Resource):
@@ -77,6 +78,7 @@ class Pod(Resource):
     model_config = ConfigDict(extra="ignore")
     KIND: ClassVar = "Pod"
     IS_NAMESPACED: ClassVar = True
+    IGNORED: ClassVar = frozenset[str]()
 
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()

@@ -1,17 +1,14 @@
 """The base of all resources: frozen pydantic models, snake_case in Python and camelCase in documents."""
 
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Mapping
+from typing import Any
 
-_UPPER = {
-    "icmp": "ICMP",
-    "ip": "IP",
-    "ips": "IPs",
-    "id": "ID",
-    "dnat": "DNAT",
-    "nats": "NATs",
-    "cidr": "CIDR",
-    "cidrs": "CIDRs",
-}
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from policy.resources.fields import unlike
+
+_UPPER = {"icmp": "ICMP", "ip": "IP", "ips": "IPs", "id": "ID", "dnat": "DNAT", "nats": "NATs"}
+"""Words that documents write otherwise than with one capital."""
 
 
 def camel(name: str) -> str:
@@ -21,7 +18,11 @@ def camel(name: str) -> str:
 
 
 class Model(BaseModel):
-    """A part of a resource. In Python it is built by attribute names; documents are read by their own spelling only."""
+    """A part of a resource.
+
+    In Python it is built by attribute names; documents are read by their own spelling only (see `decode`). A field
+    that is null in a document is as good as left out, as it is for the Kubernetes API server.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -30,3 +31,27 @@ class Model(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, value: Any) -> Any:  # noqa: ANN401 - pydantic gives whatever the document holds
+        return value if isinstance(value, cls) else cls.prepared(fields_of(value))
+
+    @classmethod
+    def prepared(cls, given: dict[str, object]) -> dict[str, object]:
+        """The fields with those filled in that the API server would fill in; `given` is the caller's own."""
+        return given
+
+
+def fields_of(value: object) -> dict[str, object]:
+    """The fields that are given.
+
+    Raises:
+        ValueError: The value is no mapping, or a key is no text.
+    """
+    if not isinstance(value, Mapping):
+        raise unlike("a mapping of fields", value)
+    for key in value:
+        if not isinstance(key, str):
+            raise unlike("a mapping whose keys are text", key)
+    return {key: field for key, field in value.items() if field is not None}

@@ -2,18 +2,19 @@
 
 from typing import ClassVar
 
-from policy.domains import DomainPattern
+from policy.resources.addresses import Domain, Network
+from policy.resources.fields import Distinct, Items
 from policy.resources.metadata import Resource
 from policy.resources.model import Model
-from policy.rules import IPNetwork
 
 
 class NetworkSetSpec(Model):
     """The members."""
 
-    nets: tuple[IPNetwork, ...] = ()
+    nets: Distinct[Network] = ()
     """Masked; a plain address is /32 or /128."""
-    allowed_egress_domains: tuple[DomainPattern, ...] = ()
+    allowed_egress_domains: Items[Domain] = ()
+    """Names that an egress Allow rule which selects the set as destination lets through."""
 
 
 class NetworkSet(Resource):

@@ -1,0 +1,75 @@
+"""What can be read of a document in which something is wrong.
+
+Fields that are wrong are missing: reading one raises AttributeError. So the conditions between fields can be asked of
+a faulty document too, and whoever mends it hears of everything at once, and of nothing that only follows from a fault
+already told.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Annotated, Any, cast, get_args, get_origin
+
+from pydantic import TypeAdapter, ValidationError
+
+from policy.resources.faults import model_in
+from policy.resources.model import Model, fields_of
+
+
+def partial(model: type[Model], document: object) -> Model:
+    """The model with every field that is good, and every part in which some fields are.
+
+    Raises:
+        ValueError: The document is no mapping: there is nothing in it to read.
+    """
+    given = model.prepared(fields_of(document))
+    made = model.model_construct()
+    for name, field in model.model_fields.items():
+        alias = field.alias or name
+        if alias in given:
+            made.__dict__.pop(name, None)
+            _read(made, model, name, given[alias])
+    return made
+
+
+def _read(made: Model, model: type[Model], name: str, value: object) -> None:
+    annotation = model.model_fields[name].annotation
+    try:
+        made.__dict__[name] = _validated(_field_adapter(model, name), value)
+    except ValidationError:
+        if isinstance(value, list) and get_origin(annotation) is tuple:
+            # A wrong item stands as None, so that the others keep their index.
+            made.__dict__[name] = tuple(_item(get_args(annotation)[0], item) for item in value)
+        elif (part := model_in(annotation)) is not None:
+            _read_part(made, name, part, value)
+
+
+def _read_part(made: Model, name: str, part: type[Model], value: object) -> None:
+    if isinstance(value, Mapping):
+        try:
+            made.__dict__[name] = partial(part, value)
+        except ValueError:
+            return
+
+
+def _item(annotation: Any, value: object) -> object:  # noqa: ANN401 - any form of type that a list may hold
+    part = model_in(annotation)
+    try:
+        return partial(part, value) if part else _validated(_adapter(annotation), value)
+    except ValueError:  # pydantic's ValidationError is one
+        return None
+
+
+def _validated(adapter: TypeAdapter[Any], value: object) -> object:
+    return adapter.validate_python(value, by_alias=True, by_name=False)
+
+
+@cache
+def _field_adapter(model: type[Model], name: str) -> TypeAdapter[Any]:
+    field = model.model_fields[name]
+    # The name means nothing there: Annotated wants at least one thing beside the type.
+    return TypeAdapter(cast(Any, Annotated[field.annotation, name, *field.metadata]))
+
+
+@cache
+def _adapter(annotation: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - as above
+    return TypeAdapter(annotation)

@@ -1,0 +1,54 @@
+"""Which kinds of document there are, and what each is read with. A new kind is a model and a line here."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from policy.resources import object_conditions, rule_conditions
+from policy.resources.conditions import Conditions, merged
+from policy.resources.kube import Namespace, Pod, ServiceAccount
+from policy.resources.metadata import Resource
+from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
+from policy.resources.profile import Profile
+from policy.resources.sets import GlobalNetworkSet, NetworkSet
+from policy.resources.workload import HostEndpoint, WorkloadEndpoint
+
+CALICO = "projectcalico.org/v3"
+CALICO_STORED = "crd.projectcalico.org/v1"
+"""How Calico's kinds are stored in a cluster: read as `CALICO`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How a kind of document is read."""
+
+    model: type[Resource]
+    conditions: Conditions
+    convert: Callable[[Any], Resource] | None = None
+    """Makes the resource of a model that is only another way to write it."""
+
+
+_OBJECT = object_conditions.OBJECT_CONDITIONS
+_POLICY = merged(_OBJECT, rule_conditions.RULE_CONDITIONS, object_conditions.POLICY_CONDITIONS)
+_CLUSTER_POLICY = merged(_POLICY, rule_conditions.CLUSTER_RULE_CONDITIONS)
+_SET = merged(_OBJECT, object_conditions.SET_CONDITIONS)
+_PROFILE = merged(_OBJECT, rule_conditions.RULE_CONDITIONS, rule_conditions.CLUSTER_RULE_CONDITIONS)
+
+_CALICO_KINDS = {
+    "Tier": Kind(Tier, _OBJECT),
+    "NetworkPolicy": Kind(NetworkPolicy, _POLICY),
+    "GlobalNetworkPolicy": Kind(GlobalNetworkPolicy, _CLUSTER_POLICY),
+    "NetworkSet": Kind(NetworkSet, _SET),
+    "GlobalNetworkSet": Kind(GlobalNetworkSet, _SET),
+    "WorkloadEndpoint": Kind(WorkloadEndpoint, _OBJECT),
+    "HostEndpoint": Kind(HostEndpoint, _OBJECT),
+    "Profile": Kind(Profile, _PROFILE),
+}
+
+KINDS: Mapping[tuple[str, str], Kind] = {
+    **{(version, name): kind for version in (CALICO, CALICO_STORED) for name, kind in _CALICO_KINDS.items()},
+    ("v1", "Namespace"): Kind(Namespace, _OBJECT),
+    ("v1", "ServiceAccount"): Kind(ServiceAccount, _OBJECT),
+    ("v1", "Pod"): Kind(Pod, _OBJECT),
+}
+"""By apiVersion and kind."""
