@@ -1,1 +1,283 @@
-"""learn."""
+"""The validation pipeline: from an answer on its way to an endpoint to elements of the kernel's sets.
+
+    trusted server -> header -> names and records -> a question of this endpoint, once -> chain -> guards -> caps
+
+Each step that refuses counts under its own name; a refused answer is delivered all the same, it only teaches nothing.
+What `judge` returns becomes true when the kernel has acknowledged it and the caller says so by `commit`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from dnsagent.cache import ElementKey, ElementTable, Known, NameCache, refusals
+from dnsagent.chain import Resolved, resolve
+from dnsagent.codec import (
+    FLAG_OPCODE,
+    FLAG_RCODE,
+    FLAG_RESPONSE,
+    FLAG_TRUNCATED,
+    DecodeError,
+    decode_answer,
+    decode_question,
+)
+from dnsagent.plan import EndpointPlan, Plan, RulePlan
+from dnsagent.queries import PendingQueries
+from reconcile.instant import Instant
+
+MAX_ADDRESSES_PER_ANSWER = 256
+"""More in one answer is somebody filling the set."""
+REFRESH_FRACTION = 0.1
+REFRESH_LEAST_SECONDS = 2.0
+"""An element is written again only where that prolongs it by a tenth, or where it is about to go."""
+LAX_SECONDS = 10.0
+"""After the query log overflowed, so long an answer may be missing its question through no fault of its own."""
+
+
+class Packet(NamedTuple):
+    """A DNS message on the wire, as the client sees the conversation. Addresses packed."""
+
+    client: bytes
+    client_port: int
+    server: bytes
+    server_port: int
+    payload: bytes
+
+
+class Element(NamedTuple):
+    """An address to open for an endpoint."""
+
+    key: ElementKey
+    deadline: Instant
+    is_present: bool
+    """The kernel has it already, with an earlier deadline."""
+
+
+class Learner:
+    """Holds what the packet process knows: questions, names, elements, counters. Reads no clock, opens nothing."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.queries = PendingQueries()
+        self.names = NameCache()
+        self.elements = ElementTable()
+        self.refusals = refusals()
+        self.counters: Counter[str] = Counter()
+        self._log_lost_at: Instant | None = None
+
+    # --- the packet path ---
+
+    def note_query(self, packet: Packet, now: Instant) -> None:
+        """An endpoint asks."""
+        try:
+            question = decode_question(packet.payload)
+        except DecodeError:
+            self.counters["malformed-query"] += 1
+            return
+        if question.flags & (FLAG_RESPONSE | FLAG_OPCODE):
+            return
+        self.counters["queries"] += 1
+        asked = question.name + question.type.to_bytes(2, "big") + question.class_.to_bytes(2, "big")
+        self.queries.add(_conversation(packet), asked, now)
+
+    def note_lost_queries(self, count: int, now: Instant) -> None:
+        """The query log dropped copies: for a while a missing question proves nothing."""
+        self.counters["query-log-lost"] += count
+        self._log_lost_at = now
+
+    def judge(self, packet: Packet, now: Instant) -> list[Element]:
+        """What the answer teaches; nothing where it is refused. Never raises for what is in the packet."""
+        self.counters["answers"] += 1
+        if (packet.server, packet.server_port) not in self.plan.servers:
+            self.note_untrusted(packet, now)
+            return []
+        endpoint = self.plan.endpoints.get(packet.client)
+        if endpoint is None:
+            self.counters["unknown-endpoint"] += 1
+            return []
+        found = self._validated(packet, endpoint, now)
+        return self._learn(endpoint, packet.server, found, now) if found else []
+
+    def commit(self, elements: Iterable[Element]) -> None:
+        """The kernel has acknowledged them."""
+        count = 0
+        for element in elements:
+            self.elements.put(element.key, element.deadline)
+            count += 1
+        self.counters["elements-written"] += count
+
+    def note_untrusted(self, packet: Packet, now: Instant) -> None:
+        """An answer of a server that is not believed: remembered, to explain why it opened nothing."""
+        self.counters["untrusted-server"] += 1
+        endpoint = self.plan.endpoints.get(packet.client)
+        try:
+            answer = decode_answer(packet.payload)
+        except DecodeError:
+            return
+        if endpoint is not None:
+            for record in answer.addresses[:MAX_ADDRESSES_PER_ANSWER]:
+                self.refusals.note(endpoint.id, record.address, "untrusted-server", answer.name, now)
+
+    # --- between packets ---
+
+    def expire(self, now: Instant) -> None:
+        """Forgets what is over, a bounded amount at a time. Call it a few times a second."""
+        self.queries.expire(now)
+        self.names.expire(now)
+        self.elements.expire(now)
+
+    def adopt(self, plan: Plan, now: Instant) -> list[Element]:
+        """Takes a new snapshot; returns what the answers of the past open under it (back-fill)."""
+        self.plan = plan
+        known_ids = {endpoint.id: endpoint for endpoint in plan.endpoints.values()}
+        for gone in set(self.names.endpoints()) - known_ids.keys():
+            self.names.forget(gone)
+        found: dict[ElementKey, Element] = {}
+        for endpoint_id, name, address, known in self.names.entries():
+            endpoint = known_ids[endpoint_id]
+            for number in plan.index.find(name) & endpoint.rules:
+                rule = plan.rules[number]
+                deadline = Instant(known.learned_at + rule.lifetime(known.ttl))
+                if deadline <= now or plan.guard.judge(address, allow_private=rule.allow_private):
+                    continue
+                for element in self._opened(rule, endpoint, address, deadline, now):
+                    earlier = found.get(element.key)
+                    if earlier is None or earlier.deadline < element.deadline:
+                        found[element.key] = element
+        return list(found.values())
+
+    def revoked(self, plan: Plan) -> list[ElementKey]:
+        """Elements whose endpoint no longer exists in the plan, or whose set it no longer may use."""
+        allowed = {
+            (name, address)
+            for endpoint in plan.endpoints.values()
+            for number in endpoint.rules
+            for name, family in ((plan.rules[number].set4, 0), (plan.rules[number].set6, 1))
+            for address in endpoint.addresses[family]
+        }
+        live = {rule.set4 for rule in plan.rules} | {rule.set6 for rule in plan.rules}
+        return [
+            key
+            for key, _ in self.elements.items()
+            if key[0] in live and (key[0], key[1][: len(key[1]) // 2]) not in allowed
+        ]
+
+    def forget_addresses(self, addresses: frozenset[bytes]) -> list[ElementKey]:
+        """An endpoint is gone, its addresses may be used again: the elements to delete, known to be present."""
+        for endpoint_id in {self.plan.endpoints[a].id for a in addresses if a in self.plan.endpoints}:
+            self.names.forget(endpoint_id)
+        return self.elements.of_owners(addresses)
+
+    # --- the pipeline ---
+
+    def _validated(self, packet: Packet, endpoint: EndpointPlan, now: Instant) -> list[Resolved]:
+        try:
+            answer = decode_answer(packet.payload)
+        except DecodeError:
+            self.counters["malformed"] += 1
+            return []
+        reason = _header_reason(answer.flags)
+        if reason is not None:
+            self.counters[reason] += 1
+            return []
+        asked = answer.name + answer.type.to_bytes(2, "big") + answer.class_.to_bytes(2, "big")
+        mismatch = self.queries.take(_conversation(packet), asked, now)
+        if mismatch is not None and not self._is_excused(mismatch, now):
+            self.counters[mismatch] += 1
+            self._refuse(endpoint, mismatch, answer.name, (r.address for r in answer.addresses), now)
+            return []
+        found, troubles = resolve(answer)
+        for trouble in troubles:
+            self.counters[trouble] += 1
+        if len(found) > MAX_ADDRESSES_PER_ANSWER:
+            self.counters["cap-answer"] += 1
+            found = found[:MAX_ADDRESSES_PER_ANSWER]
+        return found
+
+    def _learn(self, endpoint: EndpointPlan, server: bytes, found: list[Resolved], now: Instant) -> list[Element]:
+        elements: list[Element] = []
+        names: tuple[bytes, ...] = ()
+        numbers: frozenset[int] = frozenset()
+        for item in found:
+            if item.names is not names:
+                names = item.names
+                numbers = self._rules(names, endpoint)
+            known = Known(now, item.ttl, server, names)
+            self.names.note(endpoint.id, names[0], item.address, known)
+            for number in numbers:
+                rule = self.plan.rules[number]
+                guard = self.plan.guard.judge(item.address, allow_private=rule.allow_private)
+                if guard is not None:
+                    self.counters[guard] += 1
+                    self._refuse(endpoint, guard, names[0], (item.address,), now)
+                    continue
+                deadline = Instant(now + rule.lifetime(item.ttl))
+                elements += self._opened(rule, endpoint, item.address, deadline, now)
+        return elements
+
+    def _rules(self, names: tuple[bytes, ...], endpoint: EndpointPlan) -> frozenset[int]:
+        """The endpoint's rules that name any name of the chain."""
+        numbers = self.plan.index.find(names[0])
+        for name in names[1:]:
+            numbers |= self.plan.index.find(name)
+        return numbers & endpoint.rules
+
+    def _opened(
+        self, rule: RulePlan, endpoint: EndpointPlan, address: bytes, deadline: Instant, now: Instant
+    ) -> list[Element]:
+        """The elements that open the address, without those the kernel has for nearly as long already."""
+        is_six = len(address) == 16
+        set_name = rule.set6 if is_six else rule.set4
+        elements = []
+        for source in (rule.shared_by or endpoint.addresses)[is_six]:
+            key = (set_name, source + address)
+            present = self.elements.deadline(key)
+            if present is not None and present > now:
+                gain = deadline - present
+                if gain <= 0 or (present > now + REFRESH_LEAST_SECONDS and gain < REFRESH_FRACTION * (deadline - now)):
+                    continue
+                elements.append(Element(key, deadline, is_present=True))
+            elif self._has_room(source):
+                elements.append(Element(key, deadline, is_present=False))
+        return elements
+
+    def _has_room(self, source: bytes) -> bool:
+        limits = self.plan.snapshot
+        if self.elements.per_owner[source] >= limits.max_elements_per_endpoint:
+            self.counters["cap-endpoint"] += 1
+        elif len(self.elements) >= limits.max_elements:
+            self.counters["cap-node"] += 1
+        else:
+            return True
+        return False
+
+    def _is_excused(self, mismatch: str, now: Instant) -> bool:
+        """Whether the question may have been lost by the query log, and the configuration lets that count."""
+        lost_at = self._log_lost_at
+        if self.plan.snapshot.is_strict or mismatch != "unsolicited" or lost_at is None or now - lost_at > LAX_SECONDS:
+            return False
+        self.counters["excused"] += 1
+        return True
+
+    def _refuse(
+        self, endpoint: EndpointPlan, reason: str, name: bytes, addresses: Iterable[bytes], now: Instant
+    ) -> None:
+        for address in addresses:
+            self.refusals.note(endpoint.id, address, reason, name, now)
+
+
+def _conversation(packet: Packet) -> bytes:
+    """Who, whom, under which number: the bytes that a question and its answer share."""
+    ports = packet.client_port << 16 | packet.server_port
+    return packet.client + packet.server + ports.to_bytes(4, "big") + packet.payload[:2]
+
+
+def _header_reason(flags: int) -> str | None:
+    """Why a message of these flags teaches nothing (RFC 1035 4.1.1)."""
+    if not flags & FLAG_RESPONSE or flags & FLAG_OPCODE:
+        return "not-an-answer"
+    if flags & FLAG_TRUNCATED:
+        return "truncated"
+    if flags & FLAG_RCODE:
+        return "negative"
+    return None

@@ -78,5 +78,11 @@ class Snapshot:
     """NFLOG group of the queries; Calico's flow logs use groups 1 and 2."""
     repeated_mark: int = 0x20000
     """Mark bit of a packet that was held once: the rules deny it the second time instead of holding it again."""
+    is_strict: bool = False
+    """Refuse answers whose query may have been lost from the overflowing query log."""
+    max_elements_per_endpoint: int = 20_000
+    max_elements: int = 500_000
+    learn_delay_seconds: float = 0.0
+    """Makes learning slow, for tests (Calico: DebugDNSResponseDelay)."""
     max_hold_seconds: float = 3.0
     max_denied_hold_seconds: float = 1.0

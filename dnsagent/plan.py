@@ -1,0 +1,102 @@
+"""A snapshot made ready for the packet path: addresses packed, rules numbered, patterns indexed. Immutable."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dnsagent.guard import AddressGuard
+from dnsagent.match import PatternIndex
+from dnsagent.snapshot import Snapshot, SnapshotEndpoint, SnapshotRule
+from policy.domains import DomainPattern
+
+Pair = tuple[tuple[bytes, ...], tuple[bytes, ...]]
+"""Packed addresses, IPv4 and IPv6."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulePlan:
+    """One domain set. Seconds."""
+
+    id: str
+    set4: str
+    set6: str
+    floor: float
+    ceiling: float
+    extra: float
+    allow_private: bool
+    shared_by: Pair | None
+    """In node scope: the addresses of all endpoints that have the rule."""
+
+    def lifetime(self, ttl: int) -> float:
+        """How long an address of that TTL lives. A TTL with the top bit set is 0 (RFC 2181 8): the narrower reading."""
+        seconds = 0 if ttl >= 1 << 31 else ttl
+        return max(self.floor, min(seconds, self.ceiling)) + self.extra
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointPlan:
+    """One endpoint with domain rules."""
+
+    id: str
+    addresses: Pair
+    rules: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What the learner asks on the packet path."""
+
+    snapshot: Snapshot
+    rules: tuple[RulePlan, ...]
+    index: PatternIndex
+    guard: AddressGuard
+    endpoints: Mapping[bytes, EndpointPlan]
+    """By each packed address of the endpoint."""
+    servers: frozenset[tuple[bytes, int]]
+    """(packed address, port) of the trusted servers."""
+
+
+def make_plan(snapshot: Snapshot) -> Plan:
+    """Prepares a snapshot; linear in its size.
+
+    Raises:
+        policy.domains.DomainError: a pattern is none (the snapshot was not written by us).
+    """
+    ids = sorted(snapshot.rules)
+    numbers = {rule_id: number for number, rule_id in enumerate(ids)}
+    patterns = {numbers[i]: [DomainPattern.from_canonical(p) for p in snapshot.rules[i].patterns] for i in ids}
+    endpoints = [_endpoint(endpoint, numbers) for endpoint in snapshot.endpoints.values()]
+    return Plan(
+        snapshot=snapshot,
+        rules=tuple(_rule(snapshot.rules[i], numbers[i], endpoints) for i in ids),
+        index=PatternIndex(patterns),
+        guard=AddressGuard(snapshot.guarded_networks),
+        endpoints={address: plan for plan in endpoints for family in plan.addresses for address in family},
+        servers=frozenset((server.address.packed, server.port) for server in snapshot.trusted_servers),
+    )
+
+
+def _endpoint(endpoint: SnapshotEndpoint, numbers: Mapping[str, int]) -> EndpointPlan:
+    packed = sorted(address.packed for address in endpoint.addresses)
+    return EndpointPlan(
+        id=endpoint.id,
+        addresses=(tuple(a for a in packed if len(a) == 4), tuple(a for a in packed if len(a) == 16)),
+        rules=frozenset(numbers[rule] for rule in endpoint.rules if rule in numbers),
+    )
+
+
+def _rule(rule: SnapshotRule, number: int, endpoints: list[EndpointPlan]) -> RulePlan:
+    members = [endpoint.addresses for endpoint in endpoints if number in endpoint.rules]
+    shared = (
+        tuple(address for four, _ in members for address in four),
+        tuple(address for _, six in members for address in six),
+    )
+    return RulePlan(
+        id=rule.id,
+        set4=rule.set4,
+        set6=rule.set6,
+        floor=rule.ttl_floor_seconds,
+        ceiling=rule.ttl_ceiling_seconds,
+        extra=rule.extra_ttl_seconds,
+        allow_private=rule.allow_private,
+        shared_by=shared if rule.scope == "node" else None,
+    )
