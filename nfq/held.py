@@ -23,6 +23,9 @@ from typing import Protocol, Self, final
 
 from nfq.counters import QueueCounters
 
+_PAYLOAD_BYTES = 0xFFFF - 4
+"""A netlink attribute holds 65535 bytes with its head."""
+
 
 class Action(IntEnum):
     """What the kernel does with the packet (linux/netfilter.h: NF_DROP, NF_ACCEPT, NF_REPEAT)."""
@@ -43,6 +46,17 @@ class Verdict:
     """The packet mark that later rules see; `None` leaves it as it is, 0 clears it."""
     payload: bytes | None = None
     """A whole IP packet that replaces the held one; its checksums are the caller's business."""
+
+    def __post_init__(self) -> None:
+        """Checked here and not when it is sent: there nobody could be told, and the packet would get no verdict.
+
+        Raises:
+            ValueError: a mark of more than 32 bits, or a payload that fits no netlink attribute.
+        """
+        if self.mark is not None and not 0 <= self.mark <= 0xFFFFFFFF:
+            raise ValueError(f"cannot give a packet the mark {self.mark}: it has 32 bits")
+        if self.payload is not None and len(self.payload) > _PAYLOAD_BYTES:
+            raise ValueError(f"cannot give a packet {len(self.payload)} bytes: at most {_PAYLOAD_BYTES}")
 
 
 ACCEPT = Verdict(Action.ACCEPT)

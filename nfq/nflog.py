@@ -19,6 +19,9 @@ from nfq.raw import RECEIVE_BYTES, await_acknowledgement
 
 _SEQUENCE_MASK = 0xFFFFFFFF
 
+LOG_LIMIT = 256
+"""Copies a reader takes at most before its caller turns to other work."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogSettings:
@@ -47,7 +50,7 @@ class PacketLog(Protocol):
     def fileno(self) -> int:
         """Readable when copies wait; for a selector."""
 
-    def receive(self, limit: int = 256) -> list[LoggedPacket]:
+    def receive(self, limit: int = LOG_LIMIT) -> list[LoggedPacket]:
         """The copies that wait, perhaps none; does not block.
 
         A datagram is taken whole, so there may be up to a threshold's worth more than `limit`.
@@ -81,12 +84,12 @@ class RawLog:
         try:
             self._netlink = NetlinkSocket(receive_buffer_bytes=settings.receive_buffer_bytes)
         except OSError as error:
-            raise QueueRefusedError(operation, error.errno or 0) from error
+            raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
         try:
             self._set_up()
         except OSError as error:
             self._netlink.close()
-            raise QueueRefusedError(operation, error.errno or 0) from error
+            raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
         self._socket = self._netlink.raw
 
     @property
@@ -98,7 +101,7 @@ class RawLog:
         """The socket's descriptor; -1 when it is closed."""
         return self._socket.fileno()
 
-    def receive(self, limit: int = 256) -> list[LoggedPacket]:
+    def receive(self, limit: int = LOG_LIMIT) -> list[LoggedPacket]:
         """The copies that wait. `PacketLog` has the contract.
 
         Raises:

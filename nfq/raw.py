@@ -23,6 +23,7 @@ RECEIVE_BYTES = 0x11000
 """A whole packet of 64 KiB and its attributes. Not more: from 128 KiB on malloc maps every buffer anew, and a recv
 costs 12 us instead of 1.1."""
 _ID_MASK = 0xFFFFFFFF
+_ANSWER_SECONDS = 2.0
 _SEND_BYTES = 64 << 10
 """Verdicts sent together at most: the send buffer holds 208 KiB, more at once is EMSGSIZE."""
 
@@ -51,12 +52,12 @@ class RawQueue:
         try:
             self._netlink = NetlinkSocket(receive_buffer_bytes=settings.receive_buffer_bytes)
         except OSError as error:
-            raise QueueRefusedError(operation, error.errno or 0) from error
+            raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
         try:
             self._set_up()
         except OSError as error:
             self._netlink.close()
-            raise QueueRefusedError(operation, error.errno or 0) from error
+            raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
         self._socket = self._netlink.raw
 
     @property
@@ -106,8 +107,10 @@ class RawQueue:
             for data in _joined(parts):
                 self._socket.send(data)
         except OSError as error:
-            # Some of them may have arrived. The next receive() fails, the socket is closed, the kernel drops the rest.
+            # Some of them may have arrived. With its socket closed the kernel drops the others at once, instead of
+            # holding them for as long as nobody reads on.
             self._failure = error
+            self._netlink.close()
             return False
         return True
 
@@ -178,14 +181,20 @@ def await_acknowledgement(sock: socket.socket) -> list[bytes]:
         OSError: the set-up was refused.
     """
     early: list[bytes] = []
-    while True:
-        data = sock.recv(RECEIVE_BYTES)
-        reply = next(message.messages(data), None)
-        if reply is not None and reply.type == message.NLMSG_ERROR:
-            if reply.errno:
+    # The kernel answers before send() returns, unless packets filled the buffer in that moment: then never.
+    sock.settimeout(_ANSWER_SECONDS)
+    try:
+        while True:
+            data = sock.recv(RECEIVE_BYTES)
+            reply = next(message.messages(data), None)
+            if reply is None or reply.type != message.NLMSG_ERROR:
+                early.append(data)
+            elif reply.errno:
                 raise OSError(reply.errno, os.strerror(reply.errno))
-            return early
-        early.append(data)
+            else:
+                return early
+    finally:
+        sock.settimeout(None)
 
 
 def _joined(parts: list[bytes]) -> Iterator[bytes]:

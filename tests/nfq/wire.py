@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from netlink import message
-from netlink.transport import NetlinkSocket
+from netlink.transport import SO_RCVBUFFORCE, SO_SNDBUFFORCE, NetlinkSocket
 from tidegate.demo.namespace import Namespace
 
 SO_RCVMARK = 75
@@ -53,9 +53,11 @@ class Wire:
         self.namespace = namespace
         with namespace.entered():
             self._sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            # Held packets count against their sender's buffer.
+            self._sender.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 32 << 20)
             self._receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._receiver.setsockopt(socket.SOL_SOCKET, SO_RCVMARK, 1)
-            self._receiver.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)
+            self._receiver.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 32 << 20)
             self._receiver.bind(("127.0.0.1", PORT))
             self._netlink = NetlinkSocket()
 
@@ -104,3 +106,11 @@ def wire() -> Iterator[Wire]:
             own.close()
     finally:
         namespace.delete()
+
+
+def udp_packet(contents: bytes) -> bytes:
+    """The IPv4 packet that `Wire.send` makes the kernel build, without UDP checksum."""
+    head = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 28 + len(contents), 0, 0, 64, 17, 0, b"\x7f\0\0\1", b"\x7f\0\0\1")
+    checksum = 0xFFFF - sum(struct.unpack("!10H", head)) % 0xFFFF
+    head = head[:10] + struct.pack("!H", checksum) + head[12:]
+    return head + struct.pack("!HHHH", 50000, PORT, 8 + len(contents), 0) + contents
