@@ -1,9 +1,8 @@
 """A selector as the rest of the program holds it: a tree, its canonical text, its id."""
 
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
-from hashlib import sha224
 
+from policy.identity import unique_id
 from policy.selectors.ast import All, Expression, Labels
 
 
@@ -21,8 +20,7 @@ class Selector:
     @property
     def id(self) -> str:
         """Short and stable: `s:` and SHA-224 of the canonical text (Calico: selector unique id)."""
-        digest = sha224(f"s:{self.canonical}".encode()).digest()
-        return "s:" + urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return unique_id("s", self.canonical)
 
     def matches(self, labels: Labels) -> bool:
         """Whether something with these labels is selected."""

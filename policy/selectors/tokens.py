@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from policy.errors import PolicyError
+from policy.errors import DecodeError
 
 MAX_LABEL_LENGTH = 512
 """Calico's bound on a label name in a selector."""
 
 
-class SelectorError(PolicyError):
+class SelectorError(DecodeError):
     """A selector cannot be parsed. `offset` counts characters from 0."""
 
     def __init__(self, message: str, offset: int) -> None:

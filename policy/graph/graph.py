@@ -1,0 +1,184 @@
+"""The calculation graph of one node: documents in, what changes for the node out.
+
+    >>> graph = CalcGraph("node-1")
+    >>> graph.on_update(policy.key, policy)
+    >>> graph.in_sync()
+    >>> events = graph.flush()
+
+The output is a function of the documents of the moment, never of how they came to be so: a fresh graph with the same
+documents says the same. No I/O, no clock, no thread; every arrow below is a plain call.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+from policy import endpoints, labels, tiers
+from policy.graph.active import ActivePolicies, ActiveProfiles
+from policy.graph.binder import PolicyBinder
+from policy.graph.inheritance import LabelInheritance, LabelsChanged, Lineage
+from policy.graph.items import of_endpoint, of_network_set
+from policy.graph.locals import LocalEndpoints
+from policy.graph.memberships import Memberships
+from policy.graph.resolver import Resolver
+from policy.graph.rulebook import Rulebook
+from policy.graph.sequencer import Sequencer
+from policy.graph.sources import EndpointMeaning, EndpointSource, ProfileMeaning, ProfileSource
+from policy.resources.kube import Namespace, Pod, ServiceAccount
+from policy.resources.metadata import Resource, ResourceKey
+from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
+from policy.resources.profile import Profile
+from policy.resources.sets import GlobalNetworkSet, NetworkSet
+from policy.resources.workload import WorkloadEndpoint
+from policy.rules import EndpointID, GraphEvent
+from policy.tiers import Policy
+
+ResourceT = TypeVar("ResourceT", bound=Resource)
+
+
+class CalcGraph:
+    """Wires the nodes; knows which document goes where. The nodes know only who stands to their right."""
+
+    def __init__(self, node_name: str) -> None:
+        # All output is gathered and put in order:
+        #
+        #     ... ---> Sequencer ---> events
+        #
+        self._sequencer = Sequencer()
+
+        # Compiled policies wait for word of their domain sets, and the sets for their members:
+        #
+        #     PolicyBinder <--- (exists?) --- Memberships <--- labels, addresses, domains of all items
+        #          |                               |
+        #          +--------> Sequencer <----------+
+        #
+        binder = PolicyBinder(self._sequencer)
+        self._memberships = Memberships(binder, self._sequencer)
+
+        # Rules are compiled when their policy becomes active; the sets that they name are acquired first:
+        #
+        #     Rulebook ---> Memberships
+        #          +------> PolicyBinder
+        #
+        rulebook = Rulebook(self._memberships, binder)
+
+        # Local endpoints are matched with policies and profiles:
+        #
+        #     LocalEndpoints ---> ActivePolicies ---> Rulebook
+        #          |       +----> ActiveProfiles ------^
+        #          |                    ActivePolicies ---> Resolver ---> Sequencer
+        #          +--------------------------------------------^
+        #
+        self._resolver = Resolver(self._sequencer)
+        self._policies = ActivePolicies(rulebook, self._resolver)
+        self._profiles = ActiveProfiles(rulebook)
+        self._locals = LocalEndpoints(node_name, self._policies, self._profiles, self._resolver)
+
+        # Documents become endpoints and profiles, and these labels in force:
+        #
+        #     WorkloadEndpoint, Pod -----------------> EndpointSource ---> LabelInheritance ---> LocalEndpoints
+        #     Profile, Namespace, ServiceAccount ----> ProfileSource ------^            +------> Memberships
+        #     NetworkSet, GlobalNetworkSet --------------------------------^
+        #     Tier ----------------------------------> Resolver
+        #     NetworkPolicy, GlobalNetworkPolicy ----> ActivePolicies
+        #
+        self._inheritance = LabelInheritance()
+        self._endpoint_source = EndpointSource()
+        self._profile_source = ProfileSource()
+        for meaning in self._profile_source.built_in():
+            self._on_profile(meaning)
+        self._is_in_sync = False
+
+    # --- In ---
+
+    def on_update(self, key: ResourceKey, resource: Resource | None) -> None:
+        """A document came, changed, or went or became invalid (None). Kinds without a meaning here change nothing."""
+        match key.kind:
+            case "Tier":
+                self._resolver.on_tier(key.name, _expected(Tier, resource))
+            case "NetworkPolicy":
+                self._on_policy(key, _expected(NetworkPolicy, resource))
+            case "GlobalNetworkPolicy":
+                self._on_policy(key, _expected(GlobalNetworkPolicy, resource))
+            case "NetworkSet":
+                self._on_network_set(key, _expected(NetworkSet, resource))
+            case "GlobalNetworkSet":
+                self._on_network_set(key, _expected(GlobalNetworkSet, resource))
+            case _:
+                self._on_subject(key, resource)
+
+    def on_interface(self, endpoint: EndpointID, interface_name: str | None) -> None:
+        """A route look-up found the interface of an endpoint, or finds it no more (None)."""
+        self._locals.on_interface(endpoint, interface_name)
+
+    def in_sync(self) -> None:
+        """All documents that existed at the start have been told. Nothing is given out before."""
+        self._is_in_sync = True
+
+    # --- Out ---
+
+    def flush(self) -> list[GraphEvent]:
+        """What changed since the last flush, in an order in which it can be put into force; nothing before in-sync."""
+        if not self._is_in_sync:
+            return []
+        self._memberships.flush()
+        self._resolver.flush()
+        return self._sequencer.flush()
+
+    # --- Between ---
+
+    def _on_subject(self, key: ResourceKey, resource: Resource | None) -> None:
+        """Endpoints, and what they inherit from."""
+        source, identity = self._profile_source, endpoints.identity(key.namespace, key.name)
+        match key.kind:
+            case "WorkloadEndpoint":
+                self._on_endpoints(self._endpoint_source.on_endpoint(identity, _expected(WorkloadEndpoint, resource)))
+            case "Pod":
+                self._on_endpoints(self._endpoint_source.on_pod(identity, _expected(Pod, resource)))
+            case "Profile":
+                self._on_profile(source.on_profile(key.name, _expected(Profile, resource)))
+            case "Namespace":
+                self._on_profile(source.on_namespace(key.name, _expected(Namespace, resource)))
+            case "ServiceAccount":
+                account = _expected(ServiceAccount, resource)
+                self._on_profile(source.on_service_account(key.namespace, key.name, account))
+            case _:
+                pass
+
+    def _on_policy(self, key: ResourceKey, policy: Policy | None) -> None:
+        acts_here = policy is not None and tiers.acts_on_workloads(policy)
+        self._policies.on_policy(tiers.identity_of(key), policy if acts_here else None)
+
+    def _on_network_set(self, key: ResourceKey, network_set: NetworkSet | GlobalNetworkSet | None) -> None:
+        if network_set is None:
+            self._on_labels(self._inheritance.on_item(key, None))
+            return
+        lineage = Lineage(labels.network_set_labels(network_set), labels.network_set_profiles(network_set))
+        self._memberships.on_contribution(key, of_network_set(network_set))
+        self._on_labels(self._inheritance.on_item(key, lineage))
+
+    def _on_endpoints(self, meanings: list[EndpointMeaning]) -> None:
+        for identity, endpoint in meanings:
+            lineage = None
+            if endpoint is not None:
+                lineage = Lineage(labels.endpoint_labels(endpoint), endpoint.spec.profiles)
+                self._memberships.on_contribution(identity, of_endpoint(endpoint))
+            self._on_labels(self._inheritance.on_item(identity, lineage))
+            self._locals.on_endpoint(identity, endpoint, self._inheritance.labels_of(identity))
+
+    def _on_profile(self, meaning: ProfileMeaning) -> None:
+        name, profile = meaning
+        self._on_labels(self._inheritance.on_profile(name, profile.spec.labels_to_apply if profile else None))
+        self._profiles.on_profile(name, profile)
+
+    def _on_labels(self, changes: Iterable[LabelsChanged]) -> None:
+        for change in changes:
+            self._memberships.on_labels(change)
+            if not isinstance(change.item, ResourceKey):
+                self._locals.on_labels(change.item, change.labels)
+
+
+def _expected(kind: type[ResourceT], resource: Resource | None) -> ResourceT | None:
+    """The resource as what its key says it is."""
+    if resource is not None and not isinstance(resource, kind):
+        raise TypeError(f"key says {kind.__name__}, resource is {type(resource).__name__}")
+    return resource

@@ -1,0 +1,143 @@
+"""Who is in each set that somebody refers to.
+
+    items' labels ---> SelectorIndex ---> matches ---+
+    items' addresses, ports, domains ----------------+--> members of sets --> Sequencer
+
+A set that nobody refers to any more is kept until the next flush: it is often wanted again at once, when one policy
+goes and another one comes.
+"""
+
+from collections import Counter
+from typing import Protocol, assert_never
+
+from policy.graph.address_sets import AddressSet
+from policy.graph.definitions import (
+    Definition,
+    DomainDefinition,
+    NetsDefinition,
+    PortsDefinition,
+    ServiceDefinition,
+)
+from policy.graph.inheritance import LabelsChanged
+from policy.graph.items import Contribution, ItemID, exchanged
+from policy.graph.matching import SelectorIndex
+from policy.graph.members import NetMembers, PortMembers
+from policy.graph.names import Existence, NameMembers
+from policy.graph.sequencer import Sequencer
+from policy.selectors import Selector
+
+_NOTHING = Contribution()
+
+
+class GatheredSet(Protocol):
+    """A set whose members come from items."""
+
+    def add(self, contribution: Contribution) -> None:
+        """An item belongs to it, with this."""
+
+    def discard(self, contribution: Contribution) -> None:
+        """An item does not belong to it any more."""
+
+    def close(self) -> None:
+        """Nobody refers to it any more."""
+
+
+class Memberships:
+    """Owns the sets. Cost of an item's change: the sets that it is or was in."""
+
+    def __init__(self, existence: Existence, sequencer: Sequencer) -> None:
+        self._existence = existence
+        self._sequencer = sequencer
+        self._index: SelectorIndex[ItemID] = SelectorIndex()
+        self._contributions: dict[ItemID, Contribution] = {}
+        self._references: Counter[Definition] = Counter()
+        self._sets: dict[Definition, GatheredSet] = {}
+        self._by_selector: dict[Selector, dict[Definition, None]] = {}
+        self._unreferenced: dict[Definition, None] = {}
+
+    # --- Which sets are wanted ---
+
+    def acquire(self, definition: Definition) -> None:
+        """One more refers to the set."""
+        self._references[definition] += 1
+        self._unreferenced.pop(definition, None)
+        if definition not in self._sets:
+            self._create(definition)
+
+    def release(self, definition: Definition) -> None:
+        """One less refers to the set."""
+        self._references[definition] -= 1
+        if not self._references[definition]:
+            del self._references[definition]
+            self._unreferenced[definition] = None
+
+    def flush(self) -> None:
+        """Lets go of the sets that nobody refers to."""
+        for definition in self._unreferenced:
+            self._remove(definition)
+        self._unreferenced.clear()
+
+    # --- What items bring and which labels they have ---
+
+    def on_contribution(self, item: ItemID, contribution: Contribution) -> None:
+        """What an item brings changed."""
+        before = self._contributions.get(item, _NOTHING)
+        if contribution == before:
+            return
+        self._contributions[item] = contribution
+        lost, gained = exchanged(before, contribution)
+        for selector in self._index.selectors_of(item):
+            for definition in self._by_selector[selector]:
+                self._sets[definition].discard(lost)
+                self._sets[definition].add(gained)
+
+    def on_labels(self, change: LabelsChanged) -> None:
+        """An item's labels changed, or it is gone."""
+        contribution = self._contributions.get(change.item, _NOTHING)
+        for match in self._index.on_labels(change.item, change.labels):
+            for definition in self._by_selector[match.selector]:
+                members = self._sets[definition]
+                (members.add if match.is_match else members.discard)(contribution)
+        if change.labels is None:
+            self._contributions.pop(change.item, None)
+
+    # --- Sets ---
+
+    def _create(self, definition: Definition) -> None:
+        members = self._sets[definition] = self._new_set(definition)
+        selector = _selector(definition)
+        if selector is None:
+            return
+        if selector not in self._by_selector:
+            self._by_selector[selector] = {}
+            self._index.add(selector)
+        self._by_selector[selector][definition] = None
+        for item in self._index.items_of(selector):
+            members.add(self._contributions.get(item, _NOTHING))
+
+    def _new_set(self, definition: Definition) -> GatheredSet:
+        match definition:
+            case NetsDefinition() | ServiceDefinition(has_ports=False):
+                return AddressSet(definition.id, NetMembers(), self._sequencer)
+            case PortsDefinition(_, protocol, port_name):
+                return AddressSet(definition.id, PortMembers(protocol, port_name), self._sequencer)
+            case ServiceDefinition():
+                return AddressSet(definition.id, PortMembers(None, ""), self._sequencer)
+            case DomainDefinition():
+                return NameMembers(definition, self._existence, self._sequencer)
+            case _:
+                assert_never(definition)
+
+    def _remove(self, definition: Definition) -> None:
+        self._sets.pop(definition).close()
+        selector = _selector(definition)
+        if selector is None:
+            return
+        del self._by_selector[selector][definition]
+        if not self._by_selector[selector]:
+            del self._by_selector[selector]
+            self._index.discard(selector)
+
+
+def _selector(definition: Definition) -> Selector | None:
+    return None if isinstance(definition, ServiceDefinition) else definition.selector

@@ -1,0 +1,52 @@
+"""Adds events up: the state of a node after all that the graph has said about it.
+
+>>> state = NodeState()
+>>> state = applied(state, graph.flush())
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from policy.rules import (
+    DomainSetRemoved,
+    DomainSetUpdated,
+    EndpointRemoved,
+    EndpointUpdated,
+    GraphEvent,
+    IPSetRemoved,
+    IPSetUpdated,
+    NodeState,
+    PolicyRemoved,
+    PolicyUpdated,
+)
+
+
+def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:
+    """The state after the events; the old one stays as it was.
+
+    Cost: the number of things in the state, and the members of the sets that changed.
+    """
+    endpoints, policies = dict(state.endpoints), dict(state.policies)
+    ip_sets, domain_sets = dict(state.ip_sets), dict(state.domain_sets)
+    for event in events:
+        match event:
+            case IPSetUpdated(identity, kind, added, removed):
+                _, members = ip_sets.get(identity, (kind, frozenset()))
+                ip_sets[identity] = (kind, (members - removed) | added)
+            case IPSetRemoved(identity):
+                del ip_sets[identity]
+            case DomainSetUpdated(domain_set):
+                domain_sets[domain_set.id] = domain_set
+            case DomainSetRemoved(identity):
+                del domain_sets[identity]
+            case PolicyUpdated(policy):
+                policies[policy.id] = policy
+            case PolicyRemoved(identity):
+                del policies[identity]
+            case EndpointUpdated(endpoint):
+                endpoints[endpoint.endpoint.id] = endpoint
+            case EndpointRemoved(identity):
+                del endpoints[identity]
+            case _:
+                assert_never(event)
+    return NodeState(endpoints=endpoints, policies=policies, ip_sets=ip_sets, domain_sets=domain_sets)

@@ -1,0 +1,52 @@
+"""The rules of active policies and profiles: compiles them, and keeps hold of the sets that they refer to.
+
+policy or profile is active ---> compile ---> definitions ---> Memberships
+                                      +-----> rules ---------> PolicyBinder
+"""
+
+from policy.graph.binder import PolicyBinder
+from policy.graph.compile import RuleSource, compile_rules
+from policy.graph.definitions import Definition
+from policy.graph.memberships import Memberships
+from policy.resources.metadata import ObjectMeta
+from policy.resources.profile import Profile
+from policy.rules import CompiledPolicy, Direction, PolicyID
+from policy.tiers import Policy
+
+
+class Rulebook:
+    """Compiles each active policy when it becomes active or its resource changes, and at no other time."""
+
+    def __init__(self, memberships: Memberships, binder: PolicyBinder) -> None:
+        self._memberships = memberships
+        self._binder = binder
+        self._definitions: dict[PolicyID, frozenset[Definition]] = {}
+
+    def put(self, identity: PolicyID, resource: Policy | Profile) -> None:
+        """A policy or profile became active, or an active one changed."""
+        source = _source(identity, resource)
+        ingress = compile_rules(source, Direction.INGRESS, resource.spec.ingress)
+        egress = compile_rules(source, Direction.EGRESS, resource.spec.egress)
+        self._hold(identity, ingress.definitions | egress.definitions)
+        self._binder.put(CompiledPolicy(id=identity, tier=source.tier, ingress=ingress.rules, egress=egress.rules))
+
+    def drop(self, identity: PolicyID) -> None:
+        """It acts on no local endpoint any more."""
+        self._binder.drop(identity)
+        self._hold(identity, frozenset())
+        del self._definitions[identity]
+
+    def _hold(self, identity: PolicyID, wanted: frozenset[Definition]) -> None:
+        held = self._definitions.get(identity, frozenset())
+        self._definitions[identity] = wanted
+        for definition in wanted - held:
+            self._memberships.acquire(definition)
+        for definition in held - wanted:
+            self._memberships.release(definition)
+
+
+def _source(identity: PolicyID, resource: Policy | Profile) -> RuleSource:
+    if isinstance(resource, Profile):
+        # Profiles stand outside of tiers and namespaces, and have no DNS options.
+        return RuleSource(id=identity, tier="", owner=ObjectMeta.model_construct(name=identity.name))
+    return RuleSource(id=identity, tier=resource.spec.tier, owner=resource.metadata)
