@@ -62,7 +62,7 @@ def _kind(document: Mapping[object, object]) -> Kind | Faults:
 
 def _unknown(version: object, name: object) -> Fault:
     names = {name for _, name in KINDS}
-    if name in names:
+    if isinstance(name, str) and name in names:
         right = " or ".join(version for version, known in KINDS if known == name)
         return Fault("apiVersion", f"cannot be {shown(version)} for a {name}: write {right}")
     meant = faults.suggestion(name, names) if isinstance(name, str) else None
