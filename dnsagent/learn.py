@@ -118,6 +118,15 @@ class Learner:
             for record in answer.addresses[:MAX_ADDRESSES_PER_ANSWER]:
                 self.refusals.note(endpoint.id, record.address, "untrusted-server", answer.name, now)
 
+    def is_open(self, client: bytes, address: bytes, now: Instant) -> bool:
+        """Whether any rule of the endpoint has the address among its learned ones."""
+        endpoint = self.plan.endpoints.get(client)
+        if endpoint is None:
+            return False
+        rules = (self.plan.rules[number] for number in endpoint.rules)
+        keys = ((rule.set6 if len(address) == 16 else rule.set4, client + address) for rule in rules)
+        return any((self.elements.deadline(key) or 0) > now for key in keys)
+
     # --- between packets ---
 
     def expire(self, now: Instant) -> None:
