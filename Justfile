@@ -34,6 +34,10 @@ kernel *ARGS: setup
 golden *ARGS: setup
     {{python}} -m tests.render.golden_files {{ARGS}}
 
+# the nft tests under Debian's kernels in emulated machines: native queue, other timeouts (root, a minute each)
+vm *PACKAGES: setup
+    tests/vm/run.sh {{PACKAGES}}
+
 # format the code
 fmt: setup
     {{bin}}/ruff format -q .

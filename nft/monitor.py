@@ -33,6 +33,7 @@ _PORT_AT = 12
 """Offset of the sender's port in a netlink header."""
 _INSTRUCTION = struct.Struct("=HBBI")
 _ELEMENTS = (wire.NEWSETELEM, wire.DELSETELEM)
+_RULES = (wire.NEWRULE, wire.DELRULE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,8 @@ class Commit:
     """Its name, for people."""
     touches_objects: bool
     """The table, a chain, rule, set or map was added, removed or changed."""
+    rule_chains: frozenset[str] = frozenset()
+    """Chains of which rules were added, removed or changed."""
     element_sets: frozenset[str] = frozenset()
     """Sets and maps of which elements were added or removed."""
     is_complete: bool = True
@@ -68,6 +71,7 @@ class Monitor:
         self._link.join(wire.NFNLGRP_NFTABLES)
         self._touches_objects = False
         self._element_sets: set[str] = set()
+        self._rule_chains: set[str] = set()
 
     def fileno(self) -> int:
         """The descriptor, for an event loop: readable when there may be a commit to `read`."""
@@ -132,6 +136,9 @@ class Monitor:
             elif number == wire.NFTA_ELEM_LIST_SET and kind in _ELEMENTS:
                 self._element_sets.add(wire.string(payload))
                 break
+            elif number == wire.NFTA_RULE_CHAIN and kind in _RULES:
+                self._rule_chains.add(wire.string(payload))
+                break
         return []
 
     def _end(self, event: message.Message) -> list[Commit]:
@@ -141,9 +148,11 @@ class Monitor:
             task=task,
             program=program,
             touches_objects=self._touches_objects,
+            rule_chains=frozenset(self._rule_chains),
             element_sets=frozenset(self._element_sets),
         )
         self._touches_objects = False
+        self._rule_chains.clear()
         self._element_sets.clear()
         return [commit] if touched else []
 

@@ -32,7 +32,13 @@ def kernel(netns):
     return kernel
 
 
-@pytest.fixture(params=[False, True], ids=["add-delete-add", "re-add"])
+REFRESHES = [
+    pytest.param(False, id="add-delete-add"),
+    pytest.param(True, id="re-add", marks=pytest.mark.needs("readd_refreshes")),
+]
+
+
+@pytest.fixture(params=REFRESHES)
 def writer(request, kernel):
     writer = ElementWriter("tg", readd_refreshes=request.param)
     yield writer

@@ -80,6 +80,12 @@ def test_changed_elements_are_told_by_set(monitor):
     assert commit.element_sets == {"d4"}
 
 
+def test_changed_rules_are_told_by_chain(kernel, monitor):
+    kernel.run("add chain inet tg one\nadd chain inet tg two\nadd rule inet tg two accept")
+    nft("add rule inet tg one accept\nflush chain inet tg two")
+    assert monitor.read()[-1].rule_chains == {"one", "two"}
+
+
 def test_changes_of_other_tables_are_not_told(monitor):
     nft("add table inet other\nadd chain inet other c\nadd table ip tgx\nadd set inet other d4 { type ipv4_addr; }")
     assert monitor.read() == []
