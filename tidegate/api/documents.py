@@ -1,0 +1,164 @@
+"""The node's state in force as JSON: endpoints, policies with their counters, sets. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from policy.rules import (
+    AddressPort,
+    CompiledPolicy,
+    CompiledRule,
+    Direction,
+    DomainSet,
+    EndpointPolicy,
+    EndpointTier,
+    IPSetID,
+    IPSetKind,
+    NodeState,
+    PolicyID,
+    SetMember,
+)
+from tidegate.api.views import JSONObject
+from tidegate.render import names
+
+MAX_SHOWN_MEMBERS = 1000
+"""Of one set: a set of a hundred thousand networks is not read by anybody, and must not stall the agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """What the kernel counted at a rule since its chain was written."""
+
+    packets: int = 0
+    bytes: int = 0
+
+
+Counts = Mapping[str, RuleCount]
+"""By the comment that the rule carries in the kernel, `names.comment`."""
+
+_NONE = RuleCount()
+
+
+def endpoints(state: NodeState) -> list[JSONObject]:
+    """Every local endpoint with the policies that decide about it."""
+    return [_endpoint(item) for _, item in sorted(state.endpoints.items())]
+
+
+def _endpoint(item: EndpointPolicy) -> JSONObject:
+    endpoint = item.endpoint
+    return {
+        "id": endpoint.id,
+        "namespace": endpoint.namespace,
+        "name": endpoint.name,
+        "node": endpoint.node,
+        "interface": endpoint.interface_name,
+        "addresses": [str(address) for address in endpoint.addresses],
+        "active": endpoint.is_active,
+        "tiers": [_tier(tier) for tier in item.tiers],
+        "profiles": [profile.name for profile in item.profiles],
+    }
+
+
+def _tier(tier: EndpointTier) -> JSONObject:
+    return {
+        "name": tier.name,
+        "default_action": tier.default_action.value,
+        "ingress": [policy_reference(policy) for policy in tier.ingress],
+        "egress": [policy_reference(policy) for policy in tier.egress],
+    }
+
+
+def policy_reference(policy: PolicyID) -> JSONObject:
+    """Kind, namespace and name."""
+    return {"kind": policy.kind, "namespace": policy.namespace, "name": policy.name}
+
+
+def policies(state: NodeState, counts: Counts) -> list[JSONObject]:
+    """Every policy and profile in force, rule by rule."""
+    governed = _governed(state)
+    order = sorted(state.policies.values(), key=lambda policy: (policy.tier == "", policy.tier, policy.id))
+    return [_policy(policy, governed[policy.id], counts) for policy in order]
+
+
+def _governed(state: NodeState) -> Counter[PolicyID]:
+    """How many endpoints each policy acts on."""
+    return Counter(
+        policy
+        for endpoint in state.endpoints.values()
+        for policy in {
+            *(policy for tier in endpoint.tiers for policy in (*tier.ingress, *tier.egress)),
+            *endpoint.profiles,
+        }
+    )
+
+
+def _policy(policy: CompiledPolicy, endpoint_count: int, counts: Counts) -> JSONObject:
+    return {
+        **policy_reference(policy.id),
+        "tier": policy.tier,
+        "staged": policy.is_staged,
+        "endpoints": endpoint_count,
+        "rules": [_rule(rule, counts) for rule in (*policy.ingress, *policy.egress)]
+        + list(_ends_of_tier(policy, counts)),
+    }
+
+
+def _rule(rule: CompiledRule, counts: Counts) -> JSONObject:
+    count = counts.get(names.comment(rule.id), _NONE)
+    return {
+        "direction": rule.id.direction.value,
+        "index": rule.id.index,
+        "action": rule.action.value,
+        "packets": count.packets,
+        "bytes": count.bytes,
+    }
+
+
+def _ends_of_tier(policy: CompiledPolicy, counts: Counts) -> Iterator[JSONObject]:
+    """What fell off the end of the tier belongs to the tier's last policy (index -1), if anything did."""
+    for direction in Direction:
+        count = counts.get(names.comment(names.end_of_tier(policy.tier, policy.id, direction)))
+        if count is not None:
+            yield {
+                "direction": direction.value,
+                "index": -1,
+                "action": "EndOfTier",
+                "packets": count.packets,
+                "bytes": count.bytes,
+            }
+
+
+def sets(state: NodeState) -> list[JSONObject]:
+    """Every set that rules look things up in; of the learned ones the patterns, for their members see `names`."""
+    known = [_ip_set(set_id, kind, members) for set_id, (kind, members) in sorted(state.ip_sets.items())]
+    return known + [_domain_set(domain_set) for _, domain_set in sorted(state.domain_sets.items())]
+
+
+def _ip_set(set_id: IPSetID, kind: IPSetKind, members: frozenset[SetMember]) -> JSONObject:
+    return {
+        "id": set_id,
+        "kind": kind.value,
+        "kernel_sets": [names.ip_set(set_id, version) for version in (4, 6)],
+        "count": len(members),
+        "members": sorted(_shown(members))[:MAX_SHOWN_MEMBERS],
+        "patterns": [],
+    }
+
+
+def _shown(members: Iterable[SetMember]) -> Iterator[str]:
+    for member in members:
+        if isinstance(member, AddressPort):
+            yield f"{member.address} protocol {member.protocol} port {member.port}"
+        else:
+            yield str(member)
+
+
+def _domain_set(domain_set: DomainSet) -> JSONObject:
+    return {
+        "id": domain_set.id,
+        "kind": "domains",
+        "kernel_sets": [names.domain_set(domain_set.id, version) for version in (4, 6)],
+        "count": len(domain_set.patterns),
+        "members": [],
+        "patterns": sorted(domain_set.patterns),
+    }

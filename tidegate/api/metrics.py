@@ -1,0 +1,85 @@
+"""Metrics in Prometheus' text form, made from the status at the moment of the scrape: nothing is counted twice."""
+
+from collections.abc import Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tidegate.api.views import StatusView
+
+_COUNTER_HELP = {
+    "applies": "Transactions that brought the kernel up to date",
+    "apply_failures": "Transactions that the kernel refused",
+    "repairs": "Changes of our table by other programs that were put right",
+    "packets_restarts": "Starts of the packet process beyond the first",
+    "connections_cut": "Connections of removed endpoints that were deleted",
+}
+_HISTORY_HELP = {"apply_seconds": "Time spent in applying"}
+
+
+class _StatusCollector(Collector):
+    """Turns one status into metrics."""
+
+    def __init__(self, status: StatusView) -> None:
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        """All of them."""
+        status = self._status
+        yield GaugeMetricFamily("tidegate_ready", "Whether policy is in force", float(status.ready))
+        yield GaugeMetricFamily("tidegate_in_sync", "Whether the sources were read to the end", float(status.in_sync))
+        yield _gauges("tidegate_generation", "Generations of policy", "stage", _generations(status))
+        yield _gauges("tidegate_objects", "What is in force, by kind", "kind", status.counts)
+        yield _gauges("tidegate_abnormal_conditions", "Conditions an operator should see", "type", _abnormal(status))
+        for name, value in status.counters.items():
+            text = _COUNTER_HELP.get(name) or _HISTORY_HELP.get(name) or name
+            yield CounterMetricFamily(f"tidegate_{name}", text, value)
+        yield from self._packets()
+
+    def _packets(self) -> Iterator[Metric]:
+        packets = self._status.packets
+        yield GaugeMetricFamily(
+            "tidegate_packets_running", "Whether the packet process is there", float(packets.state == "running")
+        )
+        yield _counters("tidegate_packets_events", "What the packet process counted", "event", packets.counters)
+        queues = packets.queues
+        waiting = {str(queue.number): queue.waiting for queue in queues}
+        yield _gauges("tidegate_queue_waiting", "Packets held in the kernel", "queue", waiting)
+        dropped = {str(queue.number): queue.dropped for queue in queues}
+        yield _counters("tidegate_queue_dropped", "Packets that found the queue full", "queue", dropped)
+        undelivered = {str(queue.number): queue.undelivered for queue in queues}
+        yield _counters("tidegate_queue_undelivered", "Packets that found the socket full", "queue", undelivered)
+
+
+def metrics_text(status: StatusView) -> str:
+    """The page for the scraper."""
+    registry = CollectorRegistry()
+    registry.register(_StatusCollector(status))
+    return generate_latest(registry).decode()
+
+
+def _generations(status: StatusView) -> dict[str, int]:
+    generation = status.generation
+    return {"wanted": generation.wanted, "applied": generation.applied, "packets": generation.packets}
+
+
+def _abnormal(status: StatusView) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for condition in status.conditions:
+        found[condition.type] = found.get(condition.type, 0) + (not condition.is_normal)
+    return found
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family
+
+
+def _counters(name: str, text: str, label: str, values: Mapping[str, float]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

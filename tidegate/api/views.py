@@ -1,0 +1,106 @@
+"""What the API shows: frozen values made at the moment of the question, and their JSON.
+
+Field names of the documents are part of the command contract: add, don't change.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+
+from reconcile.instant import WallInstant
+from tidegate.sync.conditions import Condition
+
+JSONObject = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationView:
+    """How far the present policy has come: each change of the sources makes a generation."""
+
+    wanted: int
+    applied: int
+    """In the kernel, in full."""
+    packets: int
+    """Loaded by the packet process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeView:
+    """The DNS policy mode, and why it is not the one asked for."""
+
+    wanted: str
+    in_force: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """One NFQUEUE queue as the kernel counts it."""
+
+    number: int
+    waiting: int
+    dropped: int
+    """Packets that found the queue full."""
+    undelivered: int
+    """Packets that found the reader's socket full."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketsView:
+    """The packet process."""
+
+    state: str
+    """`running`, `starting` or `absent`."""
+    pid: int | None = None
+    version: str = ""
+    counters: Mapping[str, int] = field(default_factory=dict)
+    queues: Sequence[QueueView] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusView:
+    """Everything `tidegate status` shows."""
+
+    ready: bool
+    in_sync: bool
+    node: str
+    version: str
+    pid: int
+    started_at: WallInstant
+    generation: GenerationView
+    mode: ModeView
+    trusted_servers: Sequence[str]
+    features: Mapping[str, bool | str]
+    encodings: Mapping[str, str]
+    """How things are said to this kernel."""
+    packets: PacketsView
+    counts: Mapping[str, int]
+    counters: Mapping[str, int | float]
+    """What the control process counted since it began."""
+    conditions: Sequence[Condition]
+
+    def document(self) -> JSONObject:
+        """Its JSON."""
+        plain = asdict(self)
+        plain["started_at"] = timestamp(self.started_at)
+        plain["conditions"] = [condition_document(condition) for condition in self.conditions]
+        return plain
+
+
+def condition_document(condition: Condition) -> JSONObject:
+    """A condition as Kubernetes writes it, with what it is about."""
+    return {
+        "type": condition.type.value,
+        "status": "True" if condition.is_true else "False",
+        "normal": condition.is_normal,
+        "reason": condition.reason,
+        "message": condition.message,
+        "since": timestamp(condition.since),
+        "subject": condition.subject,
+        "path": condition.path,
+    }
+
+
+def timestamp(instant: WallInstant) -> str:
+    """RFC 3339, UTC."""
+    return datetime.fromtimestamp(instant, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
