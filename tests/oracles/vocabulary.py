@@ -33,7 +33,8 @@ SELECTORS = [
 NAMESPACE_SELECTORS = ["all()", "global()", "team == 'red'", "team != 'red'", "!has(team)", "has(stage)"]
 ACCOUNT_SELECTORS = ["all()", "grade == 'gold'", "!has(grade)"]
 
-POD_NETS = {4: "10.65.0.0/24", 6: "fd00:65::/64"}
+NODES = ("node1", "node2")
+NODE_ADDRESSES = {4: "172.18.0.1", 6: "fd00:18::1"}
 OUTSIDE = {
     4: ["192.0.2.1", "192.0.2.2", "192.0.2.129", "198.51.100.7", "203.0.113.9"],
     6: ["2001:db8::1", "2001:db8::2", "2001:db8:1::9", "2001:db8:ffff::7"],

@@ -37,7 +37,7 @@ class World:
         )
 
 
-def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = ("node1", "node2")) -> World:
+def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES) -> World:
     """The world of this number; the same number is the same world for ever."""
     chance = Random(seed)
     workloads = [documents.workload(chance, index, chance.choice(nodes)) for index in range(chance.randint(3, 6))]
@@ -88,6 +88,8 @@ def _learned(chance: Random, workloads: list[Document]) -> tuple[dict[str, str],
 def _probe(chance: Random, number: int, workloads: list[Document]) -> Probe:
     family = chance.choice([4, 6])
     one, other = _party(chance, workloads, family, 0.85), _party(chance, workloads, family, 0.55)
+    if chance.random() < 0.06:
+        other = {"host": chance.choice(words.NODES), "ip": words.NODE_ADDRESSES[family]}
     if "ip" in one and "ip" in other:
         one = _workload(chance, workloads, family) or one
     source, destination = (one, other) if chance.random() < 0.65 else (other, one)

@@ -35,7 +35,7 @@ def test_an_ip_version_restricts_to_its_family():
 
 @pytest.mark.parametrize(("protocol", "family"), [(1, V4), (58, V6)])
 def test_icmp_implies_its_family(protocol, family):
-    assert written(protocol=protocol) == [(family, Compare(Field.L4PROTO, Op.EQ, protocol))]
+    assert written(protocol=protocol) == [(Compare(Field.L4PROTO, Op.EQ, protocol), family)]
 
 
 def test_a_version_that_icmp_contradicts_never_matches():
@@ -116,8 +116,8 @@ def test_a_named_port_is_an_alternative_to_a_number():
     four = written(ip_version=4, protocol=6, destination=to(ports=(port(80),), port_sets=(IPSetID("web"),)))
     key = (Field.IP_DADDR, Field.L4PROTO, Field.DPORT)
     assert four == [
-        (V4, TCP, Compare(Field.DPORT, Op.EQ, 80)),
-        (V4, TCP, Compare(Field.DPORT, Op.NE, 80), Lookup(key, names.ip_set(IPSetID("web"), 4))),
+        (TCP, V4, Compare(Field.DPORT, Op.EQ, 80)),
+        (TCP, V4, Compare(Field.DPORT, Op.NE, 80), Lookup(key, names.ip_set(IPSetID("web"), 4))),
     ]
 
 
@@ -165,8 +165,8 @@ def test_names_where_nobody_learns_them_match_nothing(criteria):
 
 def test_an_icmp_type_without_a_protocol_is_the_familys():
     assert written(icmp=ICMPMatch(8, 0)) == [
-        (V4, Compare(Field.L4PROTO, Op.EQ, 1), *pair(Field.ICMP_TYPE, Field.ICMP_CODE)),
-        (V6, Compare(Field.L4PROTO, Op.EQ, 58), *pair(Field.ICMPV6_TYPE, Field.ICMPV6_CODE)),
+        (Compare(Field.L4PROTO, Op.EQ, 1), V4, *pair(Field.ICMP_TYPE, Field.ICMP_CODE)),
+        (Compare(Field.L4PROTO, Op.EQ, 58), V6, *pair(Field.ICMPV6_TYPE, Field.ICMPV6_CODE)),
     ]
 
 
@@ -177,6 +177,6 @@ def pair(kind, code):
 def test_an_excluded_icmp_code_leaves_the_other_codes_of_its_type():
     icmp = Compare(Field.L4PROTO, Op.EQ, 1)
     assert written(protocol=1, not_icmp=ICMPMatch(3, 4)) == [
-        (V4, icmp, Compare(Field.ICMP_TYPE, Op.NE, 3)),
-        (V4, icmp, Compare(Field.ICMP_TYPE, Op.EQ, 3), Compare(Field.ICMP_CODE, Op.NE, 4)),
+        (icmp, V4, Compare(Field.ICMP_TYPE, Op.NE, 3)),
+        (icmp, V4, Compare(Field.ICMP_TYPE, Op.EQ, 3), Compare(Field.ICMP_CODE, Op.NE, 4)),
     ]

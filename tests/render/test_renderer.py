@@ -192,13 +192,12 @@ def test_base_chains_do_not_depend_on_the_state():
 def test_a_changed_rule_changes_its_chain_and_nothing_else():
     renderer = Renderer(SETTINGS)
     renderer.apply(events_of(typical()))
-    web = policy("web", namespace="prod", kind="NetworkPolicy", ingress=({"protocol": 6},), egress=({"protocol": 17},))
-    before = renderer.apply([rules.PolicyUpdated(web)])
-    assert set(before.chains) == {names.policy_chain(web.id, direction) for direction in Direction}
-    after = renderer.apply([rules.PolicyUpdated(replace(web, ingress=web.egress))])
-    assert set(after.chains) == {names.policy_chain(web.id, Direction.INGRESS)}
-    assert not after.sets
-    assert not after.elements
+    (web,) = (item for item in typical().policies.values() if item.id.name == "web")
+    changed_rule = replace(web.ingress[0], destination=to(ports=(port(8443),)))
+    change = renderer.apply([rules.PolicyUpdated(replace(web, ingress=(changed_rule,)))])
+    assert set(change.chains) == {names.policy_chain(web.id, Direction.INGRESS)}
+    assert list(change.sets.values()) == [None]  # the set of the old ports
+    assert not change.elements
 
 
 def test_a_new_pass_rule_shows_in_the_tiers_that_ask_the_policy():

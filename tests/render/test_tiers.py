@@ -4,14 +4,18 @@ from nft import expr
 from policy.rules import Action, Direction, RuleID
 from tests.render.states import EGRESS, INGRESS, endpoint, policy, profile, state, tier
 from tidegate.render import RenderSettings, names, render_table
-from tidegate.render.tiers import render_lists
+from tidegate.render.outline import outline
+from tidegate.render.tiers import ListRenderer, PolicyList
 
 SETTINGS = RenderSettings()
 DENIED = expr.Goto(names.DENY_EGRESS)
 
 
 def lists(who, *policies, direction=EGRESS):
-    return render_lists(who, direction, {item.id: item for item in policies}, SETTINGS)
+    """The list's chain, then its tiers'."""
+    outlines = {item.id: outline(item, direction) for item in policies}
+    *tiers, top = ListRenderer(outlines, direction, SETTINGS.pass_mark).chains(PolicyList.of(who, direction))
+    return [top, *tiers]
 
 
 def ends(chain):
@@ -61,6 +65,13 @@ def test_only_policies_that_pass_are_followed_by_a_look_at_the_mark():
         (jump(passing),),
         (expr.MarkBits(bit, expr.Op.EQ, bit), expr.SetMark(bit, 0), expr.Return()),
     ]
+
+
+def test_a_policy_about_one_protocol_is_asked_about_nothing_else():
+    tcp, mixed = policy("a", egress=({"protocol": 6}, {"protocol": 6})), policy("b", egress=({"protocol": 6}, {}))
+    _, chain = lists(endpoint("e", tiers=(tier(egress=(tcp.id, mixed.id)),)), tcp, mixed)
+    guard = expr.Compare(expr.Field.L4PROTO, expr.Op.EQ, 6)
+    assert [rule.statements for rule in chain.rules[:2]] == [(guard, jump(tcp)), (jump(mixed),)]
 
 
 def test_a_pass_in_a_profile_leaves_no_mark():

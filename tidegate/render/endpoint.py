@@ -5,46 +5,40 @@ from ipaddress import IPv4Address, IPv4Network
 
 from nft import expr
 from nft.model import Chain, Key, Rule
-from policy.rules import CompiledPolicy, Direction, Endpoint, EndpointPolicy, PolicyID
+from policy.rules import Direction, Endpoint
 from tidegate.config.settings import SourceCheck
 from tidegate.render import names
 from tidegate.render.family import V4, V6, Family, halved
 from tidegate.render.fragment import Fragment
-from tidegate.render.policy import domain_sets
 from tidegate.render.settings import RenderSettings
 
 
-def render_chains(endpoint: Endpoint, lists: Mapping[Direction, list[Chain]], settings: RenderSettings) -> Fragment:
-    """The endpoint's entry chains, with the list and tier chains behind them (which it may share)."""
+def render_chains(endpoint: Endpoint, lists: Mapping[Direction, str], settings: RenderSettings) -> Fragment:
+    """The endpoint's entry chains. They lead to lists that it may share with others."""
     chains = [_entry(endpoint, direction, lists[direction], settings) for direction in Direction]
-    if endpoint.is_active:
-        chains += [chain for direction in Direction for chain in lists[direction]]
     return Fragment(chains={chain.name: chain for chain in chains})
 
 
-def _entry(endpoint: Endpoint, direction: Direction, lists: list[Chain], settings: RenderSettings) -> Chain:
+def _entry(endpoint: Endpoint, direction: Direction, policy_list: str, settings: RenderSettings) -> Chain:
     """Clears the mark bit before policy runs: a packet may come with bits that another program set."""
     name = names.endpoint_chain(endpoint.id, direction)
     if not endpoint.is_active:
         return Chain(
             name, (Rule((expr.Counter(), expr.Drop()), f"{endpoint.id} is not active"[: names.MAX_COMMENT_BYTES]),)
         )
-    goto = (expr.SetMark(settings.pass_mark, 0), expr.Counter(), expr.Goto(lists[0].name))
+    goto = (expr.SetMark(settings.pass_mark, 0), expr.Counter(), expr.Goto(policy_list))
     return Chain(name, (Rule(goto, endpoint.id[: names.MAX_COMMENT_BYTES]),))
 
 
-def render_interface(
-    endpoint: EndpointPolicy, policies: Mapping[PolicyID, CompiledPolicy], settings: RenderSettings
-) -> Fragment:
+def render_interface(who: Endpoint, settings: RenderSettings, *, has_names: bool) -> Fragment:
     """The interface's entries: dispatch maps, the set of workloads, its source addresses, the DNS clients."""
-    who = endpoint.endpoint
     interface: Key = (who.interface_name,)
     elements = {
         names.WORKLOADS: frozenset({interface}),
         names.sources(4): _sources(who, V4),
         names.sources(6): _sources(who, V6),
     }
-    if has_domains(endpoint, policies):
+    if has_names:
         elements[names.DNS_CLIENTS] = frozenset({interface})
     verdicts: dict[str, dict[Key, expr.Verdict]] = {
         names.FROM_ENDPOINT: {interface: expr.Goto(names.endpoint_chain(who.id, Direction.EGRESS))},
@@ -60,12 +54,6 @@ def render_interface(
         chains[chain.name] = chain
         verdicts[names.SOURCE_PREFIXES] = {interface: expr.Jump(chain.name)}
     return Fragment(chains=chains, elements=elements, verdicts=verdicts)
-
-
-def has_domains(endpoint: EndpointPolicy, policies: Mapping[PolicyID, CompiledPolicy]) -> bool:
-    """Whether a policy of the endpoint allows names, so that its DNS traffic must be seen."""
-    governing = [policy for tier in endpoint.tiers for policy in tier.egress]
-    return any(policy in policies and domain_sets(policies[policy]) for policy in (*governing, *endpoint.profiles))
 
 
 def _sources(endpoint: Endpoint, family: Family) -> frozenset[Key]:

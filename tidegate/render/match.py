@@ -82,16 +82,19 @@ def names_addresses(entity: EntityMatch) -> bool:
 
 
 def protocol(rule: CompiledRule, family: Family | None) -> Alternatives:
-    """The rule's protocol, and the one it must not be. An ICMP type alone implies ICMP."""
+    """The rule's protocol, the one it must not be, and the family: cheap, and most packets fail here.
+
+    An ICMP type alone implies ICMP.
+    """
     number = rule.protocol
     if number is None and family is not None and (rule.icmp or rule.not_icmp):
         number = family.icmp_protocol
-    atoms = [is_family(family)] if family is not None else []
+    atoms = []
     if number is not None:
         atoms.append(expr.Compare(Field.L4PROTO, Op.EQ, number))
     if rule.not_protocol is not None:
         atoms.append(expr.Compare(Field.L4PROTO, Op.NE, rule.not_protocol))
-    return [tuple(atoms)]
+    return [(*atoms, *((is_family(family),) if family is not None else ()))]
 
 
 def _of_family(rule: CompiledRule, family: Family, content: ContentSets) -> list[Alternatives]:

@@ -1,47 +1,69 @@
-"""What the renderer remembers of the node's policies and endpoints, and which of them must be rendered anew."""
+"""What the renderer remembers of the node's policies and endpoints, and which parts must be rendered anew."""
 
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from policy.rules import CompiledPolicy, Direction, EndpointID, EndpointPolicy, PolicyID
-from tidegate.render.policy import domain_sets, passes, rules_of
+from tidegate.render.outline import Outline, domain_sets, outline
+from tidegate.render.tiers import PolicyList
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V", bound=Hashable)
+
+
+@dataclass(slots=True)
+class Dirty:
+    """What must be rendered anew."""
+
+    policies: set[PolicyID] = field(default_factory=set)
+    endpoints: set[EndpointID] = field(default_factory=set)
+    interfaces: set[str] = field(default_factory=set)
+    lists: set[str] = field(default_factory=set)
+    outlines: set[PolicyID] = field(default_factory=set)
+    """Policies that the lists must ask in another way."""
 
 
 @dataclass(slots=True)
 class Mirror:
-    """Holds state: policies, endpoints, who is governed by what, who claims which interface, and what is dirty."""
+    """Holds state: policies, endpoints, who shares which list, who claims which interface, and what is dirty."""
 
     policies: dict[PolicyID, CompiledPolicy] = field(default_factory=dict)
     endpoints: dict[EndpointID, EndpointPolicy] = field(default_factory=dict)
-    dirty_policies: set[PolicyID] = field(default_factory=set)
-    dirty_endpoints: set[EndpointID] = field(default_factory=set)
-    dirty_interfaces: set[str] = field(default_factory=set)
-    has_new_outline: bool = False
-    """Whether a policy has changed in a way that shows in lists and tiers."""
-    _governed: defaultdict[PolicyID, set[EndpointID]] = field(default_factory=lambda: defaultdict(set))
+    outlines: dict[Direction, dict[PolicyID, Outline]] = field(
+        default_factory=lambda: {direction: {} for direction in Direction}
+    )
+    lists: dict[str, PolicyList] = field(default_factory=dict)
+    lists_of: dict[EndpointID, dict[Direction, str]] = field(default_factory=dict)
+    """Of the endpoints whose interface is known; nothing is rendered for the others."""
+    naming: set[PolicyID] = field(default_factory=set)
+    """Policies with names to learn."""
+    dirty: Dirty = field(default_factory=Dirty)
+    _users: defaultdict[str, set[EndpointID]] = field(default_factory=lambda: defaultdict(set))
+    """Endpoints by the name of a list they share."""
+    _lists_with: defaultdict[PolicyID, set[str]] = field(default_factory=lambda: defaultdict(set))
     _claims: defaultdict[str, set[EndpointID]] = field(default_factory=lambda: defaultdict(set))
 
     def put_policy(self, policy_id: PolicyID, policy: CompiledPolicy | None) -> None:
-        """Sets or removes a policy; endpoints are touched only if they look different from outside the policy."""
-        if _outline(policy) != _outline(self.policies.get(policy_id)):
-            self.has_new_outline = True
-            for endpoint in self._governed.get(policy_id, ()):
-                self._touch(self.endpoints[endpoint])
+        """Sets or removes a policy; lists and interfaces are touched only if it looks different from outside."""
+        self.dirty.policies.add(policy_id)
         if policy is None:
             self.policies.pop(policy_id, None)
         else:
             self.policies[policy_id] = policy
-        self.dirty_policies.add(policy_id)
+        for direction in Direction:
+            self._put_outline(policy_id, direction, outline(policy, direction) if policy else None)
+        self._put_naming(policy_id, has_names=policy is not None and bool(domain_sets(policy)))
 
     def put_endpoint(self, endpoint_id: EndpointID, endpoint: EndpointPolicy | None) -> None:
         """Sets or removes an endpoint."""
+        self.dirty.endpoints.add(endpoint_id)
         old = self.endpoints.pop(endpoint_id, None)
         if old is not None:
-            self._touch(old)
             self._unlink(old)
         if endpoint is not None:
             self.endpoints[endpoint_id] = endpoint
-            self._touch(endpoint)
             self._link(endpoint)
 
     def owner(self, interface: str) -> EndpointPolicy | None:
@@ -53,43 +75,67 @@ class Mirror:
         claims = (self.endpoints[endpoint] for endpoint in self._claims.get(interface, ()))
         return min(claims, key=lambda claim: (not claim.endpoint.is_active, claim.endpoint.id), default=None)
 
-    def clean(self) -> None:
-        """Everything dirty has been rendered."""
-        self.dirty_policies.clear()
-        self.dirty_endpoints.clear()
-        self.dirty_interfaces.clear()
-        self.has_new_outline = False
+    def has_names(self, endpoint: EndpointID) -> bool:
+        """Whether a policy of the endpoint allows names, so that its DNS traffic must be seen."""
+        governing = self.lists[self.lists_of[endpoint][Direction.EGRESS]]
+        return bool(self.naming) and not self.naming.isdisjoint(governing.policies)
 
-    def _touch(self, endpoint: EndpointPolicy) -> None:
-        self.dirty_endpoints.add(endpoint.endpoint.id)
-        if endpoint.endpoint.interface_name:
-            self.dirty_interfaces.add(endpoint.endpoint.interface_name)
+    def _put_outline(self, policy: PolicyID, direction: Direction, new: Outline | None) -> None:
+        known = self.outlines[direction]
+        if known.get(policy) == new:
+            return
+        if new is None:
+            del known[policy]
+        else:
+            known[policy] = new
+        self.dirty.outlines.add(policy)
+        self.dirty.lists |= {
+            name for name in self._lists_with.get(policy, ()) if self.lists[name].direction is direction
+        }
+
+    def _put_naming(self, policy: PolicyID, *, has_names: bool) -> None:
+        if (policy in self.naming) == has_names:
+            return
+        self.naming.symmetric_difference_update({policy})
+        for name in self._lists_with.get(policy, ()):
+            self.dirty.interfaces |= {self.endpoints[user].endpoint.interface_name for user in self._users[name]}
 
     def _link(self, endpoint: EndpointPolicy) -> None:
-        for policy in _governing(endpoint):
-            self._governed[policy].add(endpoint.endpoint.id)
-        if endpoint.endpoint.interface_name:
-            self._claims[endpoint.endpoint.interface_name].add(endpoint.endpoint.id)
+        identity, interface = endpoint.endpoint.id, endpoint.endpoint.interface_name
+        if interface:
+            self.lists_of[identity] = {direction: self._share(endpoint, direction) for direction in Direction}
+            self._claims[interface].add(identity)
+            self.dirty.interfaces.add(interface)
 
     def _unlink(self, endpoint: EndpointPolicy) -> None:
-        for policy in _governing(endpoint):
-            self._governed[policy].discard(endpoint.endpoint.id)
-            if not self._governed[policy]:
-                del self._governed[policy]
-        interface = endpoint.endpoint.interface_name
-        self._claims[interface].discard(endpoint.endpoint.id)
-        if not self._claims[interface]:
-            del self._claims[interface]
+        identity, interface = endpoint.endpoint.id, endpoint.endpoint.interface_name
+        if interface:
+            for name in self.lists_of.pop(identity).values():
+                self._leave(name, identity)
+            _discard(self._claims, interface, identity)
+            self.dirty.interfaces.add(interface)
+
+    def _share(self, endpoint: EndpointPolicy, direction: Direction) -> str:
+        wanted = PolicyList.of(endpoint, direction)
+        self._users[wanted.name].add(endpoint.endpoint.id)
+        if wanted.name not in self.lists:
+            self.lists[wanted.name] = wanted
+            self.dirty.lists.add(wanted.name)
+            for policy in wanted.policies:
+                self._lists_with[policy].add(wanted.name)
+        return wanted.name
+
+    def _leave(self, name: str, endpoint: EndpointID) -> None:
+        _discard(self._users, name, endpoint)
+        if name not in self._users:
+            self.dirty.lists.add(name)
+            for policy in self.lists.pop(name).policies:
+                _discard(self._lists_with, policy, name)
 
 
-def _governing(endpoint: EndpointPolicy) -> set[PolicyID]:
-    listed = {policy for tier in endpoint.tiers for policy in (*tier.ingress, *tier.egress)}
-    return listed | set(endpoint.profiles)
-
-
-def _outline(policy: CompiledPolicy | None) -> tuple[bool, ...] | None:
-    """What the tiers' chains and the interfaces' sets know of a policy."""
-    if policy is None:
-        return None
-    by_direction = [(bool(rules_of(policy, way)), passes(policy, way)) for way in Direction]
-    return (policy.is_staged, bool(domain_sets(policy)), *(flag for flags in by_direction for flag in flags))
+def _discard(index: defaultdict[K, set[V]], key: K, value: V) -> None:
+    """Takes a value out, and the key with the last one."""
+    if key in index:
+        index[key].discard(value)
+        if not index[key]:
+            del index[key]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from nft import expr
 from nft.model import Chain, Rule
-from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, DomainSetID
+from policy.rules import Action, CompiledPolicy, CompiledRule, Direction
 from tidegate.render import log, names
 from tidegate.render.content import ContentSets
 from tidegate.render.fragment import Fragment
@@ -28,18 +28,6 @@ def rules_of(policy: CompiledPolicy, direction: Direction) -> tuple[CompiledRule
     if policy.is_staged:
         return ()
     return policy.egress if direction is Direction.EGRESS else policy.ingress
-
-
-def passes(policy: CompiledPolicy, direction: Direction) -> bool:
-    """Whether a rule says Pass, so that the tier must look for the mark it leaves."""
-    return any(rule.action is Action.PASS for rule in rules_of(policy, direction))
-
-
-def domain_sets(policy: CompiledPolicy) -> frozenset[DomainSetID]:
-    """The sets of learned names that the policy's egress rules look into."""
-    return frozenset(
-        rule.destination.domain_set for rule in rules_of(policy, Direction.EGRESS) if rule.destination.domain_set
-    )
 
 
 def _chain(policy: CompiledPolicy, direction: Direction, content: ContentSets, settings: RenderSettings) -> Chain:

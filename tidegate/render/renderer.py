@@ -1,36 +1,33 @@
 """From the graph's events to changes of the table.
 
     PolicyUpdated    -> the policy's chains and the sets in its rules; if its outline changed (it appeared, has rules
-                        in a direction, passes, has names), the endpoints it governs
-    EndpointUpdated  -> its chains, the list and tier chains it shares, the entries of its interface
+                        in a direction, passes, has names), the lists that ask it, the interfaces it governs
+    EndpointUpdated  -> its chains, the lists it shares if it is their first or last, the entries of its interface
     IPSetUpdated     -> elements;  DomainSetUpdated -> the learned sets, empty
 
 After any sequence of events the table is the one that a new renderer makes of the same state: output is a function of
 present state, never of history. The cost of an event is proportional to what it names, not to the rest of the node.
 """
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import assert_never
 
-from nft.model import Chain, Set, Table
+from nft.model import Set, Table
 from policy import rules
-from policy.rules import Direction, EndpointID, EndpointPolicy, IPSetID
+from policy.rules import Direction, EndpointID, IPSetID
 from tidegate.render import names, sets
 from tidegate.render.endpoint import render_chains, render_interface
 from tidegate.render.fragment import EMPTY, Fragment, TableChange, has_elements
 from tidegate.render.ledger import Ledger
 from tidegate.render.members import Members
-from tidegate.render.mirror import Mirror
+from tidegate.render.mirror import Dirty, Mirror
 from tidegate.render.policy import render_policy
 from tidegate.render.settings import RenderSettings
 from tidegate.render.table import static_table
-from tidegate.render.tiers import render_lists
+from tidegate.render.tiers import ListRenderer
 
 _SetEvent = rules.IPSetUpdated | rules.IPSetRemoved | rules.DomainSetUpdated | rules.DomainSetRemoved
-
-_MAX_CACHED_LISTS = 1024
-"""Endpoints with the same policies share the rendering of their lists. At the bound the cache starts anew."""
 
 
 class Renderer:
@@ -41,7 +38,10 @@ class Renderer:
         self._mirror = Mirror()
         self._ledger = Ledger()
         self._members = Members()
-        self._lists: dict[Hashable, list[Chain]] = {}
+        self._lists = {
+            direction: ListRenderer(self._mirror.outlines[direction], direction, settings.pass_mark)
+            for direction in Direction
+        }
 
     def apply(self, events: Iterable[rules.GraphEvent]) -> TableChange:
         """What the events change, all together: a thing that two of them touch is rendered once.
@@ -107,34 +107,38 @@ class Renderer:
         self._ledger.put(("set", owner), Fragment(sets={shape.name: shape for shape in shapes}))
 
     def _render_dirty(self) -> None:
-        mirror = self._mirror
-        if mirror.has_new_outline:
-            self._lists.clear()
-        for policy in mirror.dirty_policies:
+        mirror, dirty = self._mirror, self._mirror.dirty
+        for policy in dirty.policies:
             known = mirror.policies.get(policy)
             self._ledger.put(policy, render_policy(known, self._settings) if known else EMPTY)
-        for endpoint in mirror.dirty_endpoints:
+        for policy in dirty.outlines:
+            for renderer in self._lists.values():
+                renderer.forget(policy)
+        for name in dirty.lists:
+            self._ledger.put(("list", name), self._list(name))
+        for endpoint in dirty.endpoints:
             self._ledger.put(("endpoint", endpoint), self._endpoint(endpoint))
-        for interface in mirror.dirty_interfaces:
-            owner = mirror.owner(interface)
-            fragment = render_interface(owner, mirror.policies, self._settings) if owner else EMPTY
-            self._ledger.put(("interface", interface), fragment)
-        mirror.clean()
+        for interface in dirty.interfaces:
+            self._ledger.put(("interface", interface), self._interface(interface))
+        mirror.dirty = Dirty()
+
+    def _list(self, name: str) -> Fragment:
+        wanted = self._mirror.lists.get(name)
+        if wanted is None:
+            return EMPTY
+        return Fragment(chains={chain.name: chain for chain in self._lists[wanted.direction].chains(wanted)})
 
     def _endpoint(self, endpoint_id: EndpointID) -> Fragment:
-        endpoint = self._mirror.endpoints.get(endpoint_id)
-        if endpoint is None or not endpoint.endpoint.interface_name:
+        known = self._mirror.endpoints.get(endpoint_id)
+        if known is None or not known.endpoint.interface_name:
             return EMPTY
-        lists = {direction: self._list(endpoint, direction) for direction in Direction}
-        return render_chains(endpoint.endpoint, lists, self._settings)
+        return render_chains(known.endpoint, self._mirror.lists_of[endpoint_id], self._settings)
 
-    def _list(self, endpoint: EndpointPolicy, direction: Direction) -> list[Chain]:
-        key = (direction, endpoint.tiers, endpoint.profiles)
-        if key not in self._lists:
-            if len(self._lists) >= _MAX_CACHED_LISTS:
-                self._lists.clear()
-            self._lists[key] = render_lists(endpoint, direction, self._mirror.policies, self._settings)
-        return self._lists[key]
+    def _interface(self, interface: str) -> Fragment:
+        owner = self._mirror.owner(interface)
+        if owner is None:
+            return EMPTY
+        return render_interface(owner.endpoint, self._settings, has_names=self._mirror.has_names(owner.endpoint.id))
 
 
 def events_of(state: rules.NodeState) -> Iterator[rules.GraphEvent]:

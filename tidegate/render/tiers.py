@@ -1,81 +1,115 @@
 """Tiers and profiles as chains: the order in which an endpoint's policies are asked.
 
-    le-..  endpoint's list, shared        te-..  one tier, shared              pe-..  one policy, shared
-      jump te-1                             jump pe-1                            tcp dport 443 accept
-      jump te-2                             mark PASS: clear it, return          udp mark set PASS, return
-      jump pe-profile                       jump pe-2
-      goto deny-egress                      goto deny-egress   (or: return)
+    le-..  a list, shared              te-..  one tier, shared               pe-..  one policy, shared
+      jump te-1                          l4proto tcp jump pe-1                 tcp dport 443 accept
+      jump te-2                          jump pe-2                             mark PASS, return
+      jump pe-profile                    mark PASS: clear it, return
+      goto deny-egress                   goto deny-egress   (or: return)
 
-Only policies with a Pass rule are followed by a look at the mark. A policy that selects the endpoint in a direction for
-which it has no rules gets no jump, but counts for the end of its tier. Staged policies are not there at all.
+Only policies with a Pass rule are followed by a look at the mark. A policy whose rules are all about one protocol is
+asked about packets of that protocol only. A policy that selects the endpoint in a direction for which it has no rules
+gets no jump, but counts for the end of its tier. Staged policies are not there at all.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from nft import expr
 from nft.model import Chain, Rule
-from policy.rules import Action, CompiledPolicy, Direction, EndpointPolicy, EndpointTier, PolicyID, RuleID
+from policy.rules import Action, Direction, EndpointPolicy, EndpointTier, PolicyID, RuleID
 from tidegate.render import names
-from tidegate.render.policy import passes, rules_of
-from tidegate.render.settings import RenderSettings
+from tidegate.render.outline import Outline
 
-Policies = Mapping[PolicyID, CompiledPolicy]
-
-
-def render_lists(
-    endpoint: EndpointPolicy, direction: Direction, policies: Policies, settings: RenderSettings
-) -> list[Chain]:
-    """The endpoint's list chain, first, and the tier chains it jumps to."""
-    tiers = [tier for tier in endpoint.tiers if enforced(tier, direction, policies)]
-    tier_chains = [_tier(tier, direction, policies, settings) for tier in tiers]
-    jumps = [Rule((expr.Jump(chain.name),)) for chain in tier_chains]
-    profiles = [rule for profile in endpoint.profiles for rule in _profile(profile, direction, policies)]
-    last = _deny(names.no_profile(direction))
-    names_inside = (
-        *(chain.name for chain in tier_chains),
-        *(names.policy_chain(profile, direction) for profile in endpoint.profiles),
-    )
-    return [Chain(names.list_chain(names_inside, direction), (*jumps, *profiles, last)), *tier_chains]
+Outlines = Mapping[PolicyID, Outline]
+"""Of every policy that exists, in the direction that is meant."""
 
 
-def enforced(tier: EndpointTier, direction: Direction, policies: Policies) -> tuple[PolicyID, ...]:
-    """The tier's policies that decide in this direction, in order. One that is not known (yet) counts: it denies."""
-    listed = tier.egress if direction is Direction.EGRESS else tier.ingress
-    return tuple(policy for policy in listed if policy not in policies or not policies[policy].is_staged)
+@dataclass(frozen=True, slots=True)
+class PolicyList:
+    """Everything that decides about some endpoints in one direction, in order; endpoints that agree in it share it."""
+
+    name: str
+    """The chain's: made from all the rest."""
+    direction: Direction
+    tiers: tuple[EndpointTier, ...]
+    """Those that have a policy in this direction."""
+    profiles: tuple[PolicyID, ...]
+
+    @classmethod
+    def of(cls, endpoint: EndpointPolicy, direction: Direction) -> "PolicyList":
+        """The endpoint's."""
+        tiers = tuple(tier for tier in endpoint.tiers if listed(tier, direction))
+        chains = (
+            *(names.tier_chain(tier, direction) for tier in tiers),
+            *(names.policy_chain(profile, direction) for profile in endpoint.profiles),
+        )
+        return cls(names.list_chain(chains, direction), direction, tiers, endpoint.profiles)
+
+    @property
+    def policies(self) -> Iterator[PolicyID]:
+        """Policies and profiles."""
+        for tier in self.tiers:
+            yield from listed(tier, self.direction)
+        yield from self.profiles
 
 
-def _tier(tier: EndpointTier, direction: Direction, policies: Policies, settings: RenderSettings) -> Chain:
-    decisive = enforced(tier, direction, policies)
-    rules = [rule for policy in decisive for rule in _ask(policy, tier, direction, policies, settings)]
-    end = names.end_of_tier(tier.name, decisive[-1], direction)
-    if tier.default_action is Action.PASS:
-        rules.append(Rule((expr.Counter(), expr.Return()), names.comment(end)))
-    else:
-        rules.append(_deny(end))
-    return Chain(names.tier_chain(tier, direction), tuple(rules))
+def listed(tier: EndpointTier, direction: Direction) -> tuple[PolicyID, ...]:
+    """The tier's policies in this direction, in order."""
+    return tier.egress if direction is Direction.EGRESS else tier.ingress
 
 
-def _ask(
-    policy: PolicyID, tier: EndpointTier, direction: Direction, policies: Policies, settings: RenderSettings
-) -> Iterator[Rule]:
-    known = policies.get(policy)
-    if known is None:
-        yield _deny(RuleID(tier.name, policy, direction, -1))
-        return
-    if rules_of(known, direction):
-        yield Rule((expr.Jump(names.policy_chain(policy, direction)),))
-    if passes(known, direction):
-        bit = settings.pass_mark
-        yield Rule((expr.MarkBits(bit, expr.Op.EQ, bit), expr.SetMark(bit, 0), expr.Return()))
+class ListRenderer:
+    """Makes lists of one direction into chains. Remembers, for each policy, the rules by which it is asked."""
 
+    def __init__(self, outlines: Outlines, direction: Direction, pass_mark: int) -> None:
+        self._outlines = outlines
+        self._direction = direction
+        self._pass_mark = pass_mark
+        self._questions: dict[PolicyID, tuple[Rule, ...]] = {}
 
-def _profile(profile: PolicyID, direction: Direction, policies: Policies) -> Iterator[Rule]:
-    """A profile that is missing denies everything (Calico: endpoints with a missing profile)."""
-    known = policies.get(profile)
-    if known is None:
-        yield _deny(RuleID("", profile, direction, -1))
-    elif rules_of(known, direction):
-        yield Rule((expr.Jump(names.policy_chain(profile, direction)),))
+    def forget(self, policy: PolicyID) -> None:
+        """The policy's outline has changed."""
+        self._questions.pop(policy, None)
+
+    def chains(self, wanted: PolicyList) -> Iterator[Chain]:
+        """The list's chain and those of its tiers."""
+        jumps = []
+        for tier in wanted.tiers:
+            if decisive := [item for item in listed(tier, self._direction) if not self._is_staged(item)]:
+                chain = self._tier(tier, decisive)
+                jumps.append(Rule((expr.Jump(chain.name),)))
+                yield chain
+        profiles = [rule for profile in wanted.profiles for rule in self._ask(profile, "")]
+        yield Chain(wanted.name, (*jumps, *profiles, _deny(names.no_profile(self._direction))))
+
+    def _tier(self, tier: EndpointTier, decisive: list[PolicyID]) -> Chain:
+        rules = [rule for policy in decisive for rule in self._ask(policy, tier.name)]
+        end = names.end_of_tier(tier.name, decisive[-1], self._direction)
+        if tier.default_action is Action.PASS:
+            rules.append(Rule((expr.Counter(), expr.Return()), names.comment(end)))
+        else:
+            rules.append(_deny(end))
+        return Chain(names.tier_chain(tier, self._direction), tuple(rules))
+
+    def _ask(self, policy: PolicyID, tier: str) -> tuple[Rule, ...]:
+        """One that is not there denies: a profile by Calico's rule, a policy because it may be about to deny."""
+        if policy not in self._outlines:
+            return (_deny(RuleID(tier, policy, self._direction, -1)),)
+        if policy not in self._questions:
+            self._questions[policy] = tuple(self._question(policy, self._outlines[policy]))
+        return self._questions[policy]
+
+    def _question(self, policy: PolicyID, outline: Outline) -> Iterator[Rule]:
+        if outline.has_rules:
+            jump = expr.Jump(names.policy_chain(policy, self._direction))
+            guard = expr.Compare(expr.Field.L4PROTO, expr.Op.EQ, outline.protocol) if outline.protocol else None
+            yield Rule((jump,) if guard is None else (guard, jump))
+        if outline.passes and policy.kind != names.PROFILE_KIND:
+            bit = self._pass_mark
+            yield Rule((expr.MarkBits(bit, expr.Op.EQ, bit), expr.SetMark(bit, 0), expr.Return()))
+
+    def _is_staged(self, policy: PolicyID) -> bool:
+        return policy in self._outlines and self._outlines[policy].is_staged
 
 
 def _deny(reason: RuleID) -> Rule:
