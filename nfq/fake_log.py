@@ -52,9 +52,10 @@ class FakeLog:
         self._readiness.close()
         self.lose(errno.EBADF)
 
-    def offer(self, payload: bytes, origin: LogOrigin) -> None:
+    def offer(self, payload: bytes, origin: LogOrigin | None = None) -> None:
         """A log rule sends a packet to the group."""
-        self._unread.append(LoggedPacket(memoryview(payload)[: self._settings.copy_bytes], origin, self._sequence))
+        cut = memoryview(payload)[: self._settings.copy_bytes]
+        self._unread.append(LoggedPacket(cut, origin or LogOrigin(), self._sequence))
         self._sequence += 1
         self._readiness.set(ready=True)
 
