@@ -1,6 +1,6 @@
 """From graph events to the node's state, its interfaces, and the packet process's snapshot."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 import pytest
 
@@ -19,8 +19,6 @@ from policy.rules import (
     EndpointPolicy,
     EndpointTier,
     EntityMatch,
-    IPSetID,
-    IPSetKind,
     NodeState,
     PolicyID,
     RuleID,
@@ -30,7 +28,7 @@ from tidegate.render import names
 from tidegate.render.settings import RenderSettings, from_configuration
 from tidegate.sync.interfaces import Interfaces
 from tidegate.sync.links import Links
-from tidegate.sync.node import Node, addresses_given_up
+from tidegate.sync.node import addresses_given_up
 from tidegate.sync.snapshots import SnapshotSettings, build_snapshot
 
 P = PolicyID("p", "a", "NetworkPolicy")
@@ -77,37 +75,7 @@ def state_of(*endpoints, policies=(), domain_sets=()):
     )
 
 
-# --- Node ---
-
-
-def test_events_become_a_state_that_later_events_leave_alone():
-    node = Node()
-    net1, net2 = ip_network("10.0.0.0/24"), ip_network("10.0.1.0/24")
-    s1 = IPSetID("s:1")
-    domain_set = DomainSet(id=D1, patterns=frozenset({"a.test"}))
-    node.apply(
-        [
-            rules.IPSetUpdated(s1, IPSetKind.NETS, frozenset({net1}), frozenset()),
-            rules.IPSetUpdated(s1, IPSetKind.NETS, frozenset({net2}), frozenset({net1})),
-            rules.DomainSetUpdated(domain_set),
-            rules.PolicyUpdated(domain_policy(P, D1)),
-            rules.EndpointUpdated(endpoint("x", A1)),
-        ]
-    )
-    before = node.state()
-    assert before.ip_sets == {s1: (IPSetKind.NETS, frozenset({net2}))}
-    assert before.domain_sets == {D1: domain_set}
-    assert list(before.policies) == [P]
-    node.apply(
-        [
-            rules.EndpointRemoved(EndpointID("a/x")),
-            rules.PolicyRemoved(P),
-            rules.DomainSetRemoved(D1),
-            rules.IPSetRemoved(s1),
-        ]
-    )
-    assert node.state() == NodeState()
-    assert list(before.endpoints) == ["a/x"]
+# --- Addresses ---
 
 
 def test_an_address_is_given_up_when_its_owner_changes_or_goes():

@@ -50,6 +50,8 @@ def build_snapshot(state: NodeState, generation: int, given: SnapshotSettings) -
         denied_queue=given.render.denied_queue,
         query_group=given.render.query_group,
         repeated_mark=given.render.repeated_mark,
+        is_strict=settings.dns_pending_strict,
+        learn_delay_seconds=settings.debug_dns_response_delay_seconds,
         max_hold_seconds=settings.dns_packets_nfqueue_max_hold_seconds,
         max_denied_hold_seconds=settings.dns_policy_nfqueue_max_hold_seconds,
     )

@@ -1,0 +1,159 @@
+"""From documents and routes to steps, through the real graph and renderer."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from policy.errors import Faults
+from policy.resources.decode import decode
+from tidegate.config.settings import Settings
+from tidegate.render import names
+from tidegate.render.fragment import changed
+from tidegate.render.settings import from_configuration
+from tidegate.render.table import static_table
+from tidegate.sync.desired import Desired, learned_sets
+from tidegate.sync.links import Links
+from tidegate.sync.snapshots import SnapshotSettings
+
+GIVEN = SnapshotSettings(settings=Settings(), render=from_configuration(Settings(), ()))
+
+
+def resource(document):
+    found = decode(document)
+    assert not isinstance(found, Faults), found
+    return found
+
+
+def workload(name, address="10.0.1.2", interface="cali-x"):
+    return resource(
+        {
+            "apiVersion": "projectcalico.org/v3",
+            "kind": "WorkloadEndpoint",
+            "metadata": {"name": name, "namespace": "a", "labels": {"ep": name}},
+            "spec": {
+                "orchestrator": "cni", "workload": name, "node": "n", "endpoint": "eth0",
+                "interfaceName": interface, "ipNetworks": [f"{address}/32"],
+            },
+        }
+    )  # fmt: skip
+
+
+def pod(name, address="10.0.1.2"):
+    return resource(
+        {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "a", "labels": {"ep": name}},
+            "spec": {"nodeName": "n", "containers": []},
+            "status": {"podIPs": [{"ip": address}]},
+        }
+    )
+
+
+def policy(*domains, name="p"):
+    return resource(
+        {
+            "apiVersion": "projectcalico.org/v3",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": name, "namespace": "a"},
+            "spec": {
+                "selector": "all()",
+                "types": ["Egress"],
+                "egress": [{"action": "Allow", "destination": {"domains": list(domains)}}],
+            },
+        }
+    )
+
+
+@pytest.fixture
+def desired():
+    return Desired("n", GIVEN, first_generation=5)
+
+
+def tell(desired, *resources):
+    for item in resources:
+        desired.on_update(item.key, item)
+
+
+def test_nothing_is_given_out_before_all_documents_were_told(desired):
+    tell(desired, workload("x"))
+    assert desired.advance() is None
+    desired.in_sync()
+    step = desired.advance()
+    assert step.generation == 5
+    assert list(step.state.endpoints) == ["a/x"]
+
+
+def test_the_first_step_makes_the_table_even_of_an_empty_node(desired):
+    desired.in_sync()
+    step = desired.advance()
+    assert (step.generation, dict(step.state.endpoints)) == (5, {})
+    assert desired.table() == static_table(GIVEN.render)
+    assert desired.advance() is None
+
+
+def test_documents_that_change_nothing_here_are_no_step(desired):
+    desired.in_sync()
+    desired.advance()
+    tell(desired, policy("a.test"))
+    assert desired.advance() is None
+    assert len(desired.resources) == 1
+
+
+def test_changes_add_up_to_the_table(desired):
+    table = static_table(GIVEN.render)
+    desired.in_sync()
+    x = workload("x")
+    for update in ([x], [policy("a.test")], [policy("b.test")], [workload("y", "10.0.1.3", "cali-y")]):
+        tell(desired, *update)
+        table = changed(table, desired.advance().change)
+    assert table.chains == desired.table().chains
+    assert table.verdicts == desired.table().verdicts
+
+
+def test_a_learned_set_that_ends_is_told_apart_and_not_removed_with_the_rest(desired):
+    desired.in_sync()
+    tell(desired, workload("x"), policy("a.test"))
+    first = desired.advance()
+    (old,) = first.state.domain_sets
+    assert {names.domain_set(old, 4), names.domain_set(old, 6)} <= set(first.change.sets)
+    tell(desired, policy("b.test"))
+    second = desired.advance()
+    assert second.ended_sets == {names.domain_set(old, 4), names.domain_set(old, 6)} == learned_sets(first.state)
+    assert not second.ended_sets & set(second.change.sets)
+    assert old not in second.snapshot.rules
+    assert len(second.snapshot.rules) == 1
+
+
+def test_an_endpoint_that_goes_gives_up_its_address(desired):
+    desired.in_sync()
+    x = workload("x")
+    tell(desired, x)
+    desired.advance()
+    desired.on_update(x.key, None)
+    assert desired.advance().given_up == {ip_address("10.0.1.2")}
+
+
+def test_a_pod_is_enforced_when_its_route_comes(desired):
+    desired.in_sync()
+    tell(desired, pod("x"), policy("a.test"))
+    first = desired.advance()
+    assert first.state.endpoints["a/x"].endpoint.interface_name == ""
+    assert desired.missing_interfaces == ("a/x",)
+    desired.on_links(Links({ip_address("10.0.1.2"): "veth7"}))
+    second = desired.advance()
+    assert second.state.endpoints["a/x"].endpoint.interface_name == "veth7"
+    assert second.snapshot.endpoints["a/x"].interface_name == "veth7"
+    assert second.change
+    desired.on_links(Links({ip_address("10.0.1.2"): "veth7"}))
+    assert desired.advance() is None
+
+
+def test_a_pod_that_goes_in_the_moment_its_route_comes_is_gone(desired):
+    desired.in_sync()
+    item = pod("x")
+    tell(desired, item)
+    desired.advance()
+    desired.on_links(Links({ip_address("10.0.1.2"): "veth7"}))
+    desired.on_update(item.key, None)
+    assert desired.advance().state.endpoints == {}
