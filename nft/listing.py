@@ -37,7 +37,7 @@ class Listing:
     maps: Mapping[str, VerdictMapping | None] = field(default_factory=dict)
     elements: Mapping[str, frozenset[Packed]] = field(default_factory=dict)
     """By set, for those sets whose elements were read."""
-    verdicts: Mapping[str, Mapping[Packed, Verdict]] = field(default_factory=dict)
+    verdicts: Mapping[str, Mapping[Packed, Verdict | None]] = field(default_factory=dict)
     """By map."""
 
 

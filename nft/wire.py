@@ -29,6 +29,9 @@ NFTA_LIST_ELEM = 1
 NFTA_EXPR_NAME = 1
 NFTA_EXPR_DATA = 2
 NFTA_DATA_VALUE = 1
+NFTA_DATA_VERDICT = 2
+NFTA_VERDICT_CODE = 1
+NFTA_VERDICT_CHAIN = 2
 
 NFTA_TABLE_NAME = 1
 
@@ -39,8 +42,11 @@ NFTA_RULE_EXPRESSIONS = 4
 NFTA_RULE_USERDATA = 7
 
 NFTA_SET_ELEM_KEY = 1
+NFTA_SET_ELEM_DATA = 2
+NFTA_SET_ELEM_FLAGS = 3
 NFTA_SET_ELEM_TIMEOUT = 4
 NFTA_SET_ELEM_EXPIRATION = 5
+NFTA_SET_ELEM_KEY_END = 10
 
 NFTA_ELEM_LIST_TABLE = 1
 NFTA_ELEM_LIST_SET = 2
@@ -88,6 +94,17 @@ def comment(text: str) -> bytes:
     """A rule's user data attribute with a comment, as libnftables writes it."""
     value = text.encode("ascii") + b"\0"
     return message.attribute(NFTA_RULE_USERDATA, bytes((UDATA_RULE_COMMENT, len(value))) + value)
+
+
+def comment_in(userdata: memoryview) -> str:
+    """The comment in a rule's user data, empty if there is none (entries of type u8, length u8, value)."""
+    offset = 0
+    while offset + 2 <= len(userdata):
+        kind, length = userdata[offset : offset + 2]
+        if kind == UDATA_RULE_COMMENT:
+            return string(userdata[offset + 2 : offset + 2 + length])
+        offset += 2 + length
+    return ""
 
 
 def refused_offset(answer: message.Message) -> int | None:
