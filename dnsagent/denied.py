@@ -1,7 +1,7 @@
 """First packets that policy would deny, held for a moment in case the answer that allows them is on its way.
 
-Each waits once: repeated with a mark when its address is learned, dropped at its deadline otherwise. A client sends its SYN
-again while the first is held; one packet of each flow waits, the others are dropped.
+Each waits once: repeated with a mark when its address is learned, dropped at its deadline otherwise. A client sends its
+SYN again while the first is held; one packet of each flow waits, the others are dropped.
 """
 
 from collections import Counter

@@ -135,6 +135,19 @@ class Learner:
         self.names.expire(now)
         self.elements.expire(now)
 
+    def remember(self, packet: Packet, told_at: Instant) -> None:
+        """Notes the names of an answer of an earlier life, which was judged then. Opens nothing: see `adopt`."""
+        endpoint = self.plan.endpoints.get(packet.client)
+        if endpoint is None:
+            return
+        try:
+            found, _ = resolve(decode_answer(packet.payload))
+        except DecodeError:
+            return
+        for item in found:
+            known = Known(told_at, item.ttl, packet.server, item.names)
+            self.names.note(endpoint.id, item.names[0], item.address, known)
+
     def adopt(self, plan: Plan, now: Instant) -> list[Element]:
         """Takes a new snapshot; returns what the answers of the past open under it (back-fill)."""
         self.plan = plan

@@ -1,0 +1,221 @@
+"""Answers the control process: what the packet process knows, and what it shall do. Requests and replies are JSON."""
+
+import os
+from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from dnsagent.cache import Known, owner_of
+from dnsagent.learn import Element
+from dnsagent.link import Document
+from dnsagent.packet_loop import PacketLoop
+from dnsagent.plan import Plan, RulePlan, make_plan
+from dnsagent.snapshot_file import SnapshotError, read_snapshot
+from policy.domains import DomainError, DomainName
+from reconcile.instant import Instant
+
+PAGE = 500
+"""Names in a reply: a millisecond's work, so that no answer waits longer for it."""
+
+
+class Desk:
+    """Handles requests inside the loop; each is bounded work but for `load`, which is a policy change."""
+
+    def __init__(self, loop: PacketLoop, version: str, on_load: Callable[[Plan], None] | None = None) -> None:
+        self._loop = loop
+        self._version = version
+        self._on_load = on_load
+        self._commands: dict[str, Callable[[Document, dict[str, Any]], dict[str, Any]]] = {
+            "status": self._status,
+            "load": self._load,
+            "names": self._names,
+            "explain": self._explain,
+            "forget": self._forget,
+            "restore": self._restore,
+            "stop": self._stop,
+        }
+
+    def handle(self, request: Document, memory: dict[str, Any]) -> Document:
+        """The reply to a request. KeyError for a command that is none, and for fields that are missing."""
+        command = self._commands[request["command"]]
+        return {"ok": True, **command(request, memory)}
+
+    def _status(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        del request, memory
+        loop, learner = self._loop, self._loop.learner
+        return {
+            "pid": os.getpid(),
+            "version": self._version,
+            "generation": learner.plan.snapshot.generation,
+            "mode": learner.plan.snapshot.mode.value,
+            "counters": dict(learner.counters) | self._reader_counters(),
+            "elements": len(learner.elements),
+            "pending_queries": len(learner.queries),
+            "held_denied": len(loop.denied),
+            "health": [
+                {"healthy": condition.is_healthy, "reason": condition.reason, "since": condition.since}
+                for condition in (reader.condition() for reader in loop.readers.all())
+            ],
+        }
+
+    def _reader_counters(self) -> dict[str, int]:
+        readers = self._loop.readers
+        named = {"answers": readers.answers, "denied": readers.denied, "log": readers.log}
+        counters = {name: reader.counters for name, reader in named.items() if reader is not None}
+        return {
+            f"{name}-{field.replace('_', '-')}": getattr(values, field)
+            for name, values in counters.items()
+            for field in values.__slots__
+        }
+
+    def _load(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """Takes the snapshot in the file; what earlier answers open under it is in the kernel when this returns."""
+        del memory
+        try:
+            plan = make_plan(read_snapshot(Path(request["path"])))
+        except (SnapshotError, DomainError) as error:
+            raise ValueError(error) from error
+        loop, now = self._loop, self._loop.clock.now()
+        revoked = loop.learner.revoked(plan)
+        loop.sets.delete(key for key in revoked if (loop.learner.elements.deadline(key) or 0) > now)
+        for key in revoked:
+            loop.learner.elements.drop(key)
+        live = {name for rule in plan.rules for name in (rule.set4, rule.set6)}
+        gone = frozenset(key[0] for key, _ in loop.learner.elements.items()) - live
+        for key in loop.learner.elements.of_sets(gone):
+            loop.learner.elements.drop(key)
+        self._write(loop.learner.adopt(plan, now), now)
+        if self._on_load is not None:
+            self._on_load(plan)
+        return {"generation": plan.snapshot.generation}
+
+    def _restore(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """The named sets were created anew, empty: their elements go back with the time left to them."""
+        del memory
+        learner, now = self._loop.learner, self._loop.clock.now()
+        sets = frozenset(request["sets"])
+        lost = [
+            Element(key, deadline, is_present=False)
+            for key, deadline in list(learner.elements.items())
+            if key[0] in sets and deadline > now
+        ]
+        for element in lost:
+            learner.elements.drop(element.key)
+        return {"restored": self._write(lost, now)}
+
+    def _write(self, elements: list[Element], now: Instant) -> int:
+        written = self._loop.sets.restore(elements, now)
+        self._loop.learner.commit(written)
+        self._loop.denied.release(written)
+        return len(written)
+
+    def _forget(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """Endpoints that are gone: nothing that they learned may be found by who gets their addresses."""
+        del memory
+        learner = self._loop.learner
+        addresses = frozenset(ip_address(text).packed for text in request["addresses"])
+        keys = learner.forget_addresses(addresses)
+        now = self._loop.clock.now()
+        self._loop.sets.delete(key for key in keys if (learner.elements.deadline(key) or 0) > now)
+        for key in keys:
+            learner.elements.drop(key)
+        return {"deleted": len(keys)}
+
+    def _stop(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        del request, memory
+        self._loop.stop()
+        return {}
+
+    # --- names ---
+
+    def _names(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """A page of what is open by name; the first request begins, later ones ask for `next`."""
+        if not request.get("next"):
+            memory["names"] = self._open_names(request.get("endpoint"), self._loop.clock.now())
+        pages: Iterator[dict[str, Any]] = memory["names"]
+        page = [entry for _, entry in zip(range(PAGE), pages, strict=False)]
+        return {"names": page, "more": len(page) == PAGE}
+
+    def _open_names(self, endpoint_id: str | None, now: Instant) -> Iterator[dict[str, Any]]:
+        learner = self._loop.learner
+        known: set[tuple[bytes, bytes]] = set()
+        endpoints = {endpoint.id: endpoint for endpoint in learner.plan.endpoints.values()}
+        for owner, name, address, told in list(learner.names.entries(endpoint_id)):
+            endpoint = endpoints.get(owner)
+            if endpoint is None:
+                continue
+            for source in endpoint.addresses[len(address) == 16]:
+                known.add((source, address))
+                if learner.is_open(source, address, now):
+                    yield self._entry(owner, name, address, told, now)
+                    break
+        for key, deadline in list(learner.elements.items()):
+            source = owner_of(key)
+            owner_plan = learner.plan.endpoints.get(source)
+            pair = (source, key[1][len(source) :])
+            if deadline > now and owner_plan is not None and pair not in known and endpoint_id in (None, owner_plan.id):
+                known.add(pair)
+                yield {"endpoint": owner_plan.id, "name": "", "ip": str(ip_address(pair[1])), "orphan": True,
+                       "expires_in_seconds": round(deadline - now, 3)}  # fmt: skip
+
+    def _entry(self, owner: str, name: bytes, address: bytes, told: Known, now: Instant) -> dict[str, Any]:
+        rules = self._rules_of(told)
+        lifetimes = [told.learned_at + rule.lifetime(told.ttl) - now for rule in rules]
+        return {
+            "endpoint": owner,
+            "name": text_of(name),
+            "ip": str(ip_address(address)),
+            "ttl_seconds": told.ttl,
+            "learned_seconds_ago": round(now - told.learned_at, 3),
+            "expires_in_seconds": round(max(lifetimes, default=0.0), 3),
+            "server": str(ip_address(told.server)),
+            "chain": [text_of(each) for each in told.chain],
+            "rules": [rule.id for rule in rules],
+        }
+
+    def _rules_of(self, told: Known) -> list[RulePlan]:
+        plan = self._loop.learner.plan
+        numbers = frozenset[int]().union(*(plan.index.find(name) for name in told.chain))
+        return [plan.rules[number] for number in sorted(numbers)]
+
+    def _explain(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """Everything known about an address (or a name) from an endpoint's point of view."""
+        del memory
+        learner, now = self._loop.learner, self._loop.clock.now()
+        endpoint_id = request["endpoint"]
+        wanted = ip_address(request["address"]).packed if "address" in request else None
+        name = (
+            b"".join(_wire(label) for label in DomainName.parse(request["name"]).labels) if "name" in request else None
+        )
+        told = [
+            {**self._entry(owner, n, a, t, now), "own": owner == endpoint_id}
+            for owner, n, a, t in list(learner.names.entries())
+            if (wanted is None or a == wanted) and (name is None or n == name)
+        ]
+        refusal = None if wanted is None else learner.refusals.find(endpoint_id, wanted, now)
+        endpoint = next((e for e in learner.plan.endpoints.values() if e.id == endpoint_id), None)
+        is_open = (
+            endpoint is not None
+            and wanted is not None
+            and any(learner.is_open(source, wanted, now) for source in endpoint.addresses[len(wanted) == 16])
+        )
+        return {
+            "is_open": is_open,
+            "has_domain_rules": endpoint is not None,
+            "told": told[:PAGE],
+            "refusal": None if refusal is None else {"reason": refusal[0], "name": text_of(refusal[1])},
+        }
+
+
+def text_of(name: bytes) -> str:
+    """A wire key as people write names, dots inside labels escaped."""
+    labels, at = [], 0
+    while at < len(name):
+        labels.append(name[at + 1 : at + 1 + name[at]])
+        at += name[at] + 1
+    return str(DomainName.of(labels))
+
+
+def _wire(label: bytes) -> bytes:
+    return bytes((len(label),)) + label

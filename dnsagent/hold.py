@@ -1,0 +1,140 @@
+"""Answers held until what they teach is in the kernel, and answers that are only watched.
+
+    drain: the queue, then the query log (every query of these answers was logged before its answer came)
+    judge: all of them; one transaction; acknowledged; then one verdict for all
+
+In the modes that do not hold answers, copies of them come by the query log and are learned as fast as they come.
+"""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from dnsagent.denied import DeniedPackets
+from dnsagent.kernel_sets import KernelSets
+from dnsagent.learn import Element, Learner, Packet
+from nfq.held import ACCEPT, HeldPacket
+from nfq.holder import Holder
+from nfq.log_messages import LoggedPacket
+from nfq.packet import UdpDatagram, udp_datagram
+from reconcile.instant import Instant
+
+MAX_DELAYED = 8192
+"""Answers whose learning is delayed, for tests; beyond it they are learned at once."""
+_RESPONSE_BIT = 0x80
+
+Notice = Callable[[Packet], None]
+"""Told of each answer that opened something."""
+
+
+class _Delayed(NamedTuple):
+    due: Instant
+    packets: list[Packet]
+    held: list[HeldPacket]
+
+
+class AnswerPath:
+    """From packets to elements to verdicts. Holds the answers whose learning is delayed, nothing else."""
+
+    def __init__(
+        self, learner: Learner, sets: KernelSets, denied: DeniedPackets, counters: Counter[str], on_learned: Notice
+    ) -> None:
+        self._learner = learner
+        self._sets = sets
+        self._denied = denied
+        self._counters = counters
+        self._on_learned = on_learned
+        self._delayed: deque[_Delayed] = deque()
+        self._holder = Holder(limit=MAX_DELAYED, at_deadline=ACCEPT)
+
+    def take(self, batch: Iterable[HeldPacket], copies: Iterable[LoggedPacket], now: Instant) -> None:
+        """Judges the answers of a batch, after the queries that were logged before them. Verdicts follow by its end."""
+        packets = self._note_copies(copies, now)
+        held = []
+        for packet in batch:
+            datagram = udp_datagram(packet.payload)
+            if datagram is None:
+                self._counters["no-datagram"] += 1
+                continue
+            packets.append(_answer(datagram))
+            held.append(packet)
+        if self._learner.plan.snapshot.learn_delay_seconds and self._delay(packets, held, now):
+            return
+        self._learn(packets, now)
+
+    def expire(self, now: Instant) -> None:
+        """Learns what was delayed long enough, and delivers unlearned what was held too long."""
+        while self._delayed and self._delayed[0].due <= now:
+            delayed = self._delayed.popleft()
+            self._learn(delayed.packets, now)
+            for packet in delayed.held:
+                if packet.is_owned_by(self._holder) and packet.verdict is None:
+                    packet.accept()
+        self._counters["held-too-long"] += len(self._holder.expire(now))
+
+    def next_deadline(self) -> Instant | None:
+        """When `expire` has something to do."""
+        deadlines = [self._holder.next_deadline(), self._delayed[0].due if self._delayed else None]
+        return min((each for each in deadlines if each is not None), default=None)
+
+    def close(self) -> None:
+        """Delivers all that is held."""
+        self._holder.close()
+        self._delayed.clear()
+
+    def _note_copies(self, copies: Iterable[LoggedPacket], now: Instant) -> list[Packet]:
+        """Remembers queries; gives back the answers among the copies, which nobody holds."""
+        answers = []
+        for copy in copies:
+            datagram = udp_datagram(copy.payload)
+            if datagram is None or len(datagram.payload) < 3:
+                self._counters["no-datagram"] += 1
+            elif datagram.payload[2] & _RESPONSE_BIT:
+                answers.append(_answer(datagram))
+            else:
+                self._learner.note_query(_query(datagram), now)
+        return answers
+
+    def _learn(self, packets: Iterable[Packet], now: Instant) -> None:
+        judge = self._learner.judge
+        elements: list[Element] = []
+        for packet in packets:
+            opened = judge(packet, now)
+            if opened:
+                elements += opened
+                self._on_learned(packet)
+        if elements:
+            written = self._sets.write(elements, now)
+            self._learner.commit(written)
+            self._denied.release(written)
+
+    def _delay(self, packets: list[Packet], held: list[HeldPacket], now: Instant) -> bool:
+        if not packets:
+            return True
+        snapshot = self._learner.plan.snapshot
+        if len(self._holder) + len(held) > MAX_DELAYED or len(self._delayed) >= MAX_DELAYED:
+            return False
+        for packet in held:
+            self._holder.keep(packet, Instant(now + snapshot.max_hold_seconds))
+        self._delayed.append(_Delayed(Instant(now + snapshot.learn_delay_seconds), packets, held))
+        return True
+
+
+def _answer(datagram: UdpDatagram) -> Packet:
+    return Packet(
+        datagram.destination,
+        datagram.destination_port,
+        datagram.source,
+        datagram.source_port,
+        bytes(datagram.payload),
+    )
+
+
+def _query(datagram: UdpDatagram) -> Packet:
+    return Packet(
+        datagram.source,
+        datagram.source_port,
+        datagram.destination,
+        datagram.destination_port,
+        bytes(datagram.payload),
+    )

@@ -1,0 +1,116 @@
+"""The snapshot as a file: JSON, written whole and renamed into place, so that a reader never sees half of it."""
+
+import json
+from collections.abc import Mapping
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from dnsagent.snapshot import FORMAT, Mode, Snapshot, SnapshotEndpoint, SnapshotRule, TrustedServer
+
+_PLAIN = (
+    "generation", "table", "answer_queue", "denied_queue", "query_group", "repeated_mark", "is_strict",
+    "max_elements_per_endpoint", "max_elements", "learn_delay_seconds", "max_hold_seconds", "max_denied_hold_seconds",
+)  # fmt: skip
+_RULE_FIELDS = (
+    "set4", "set6", "ttl_floor_seconds", "ttl_ceiling_seconds", "extra_ttl_seconds", "allow_private", "scope",
+)  # fmt: skip
+
+
+class SnapshotError(ValueError):
+    """The file is no snapshot of this format; says what is wrong."""
+
+
+def write_snapshot(path: Path, snapshot: Snapshot) -> None:
+    """Replaces the file.
+
+    Raises:
+        OSError: it cannot be written; the old one stays.
+    """
+    scratch = path.with_name(f"{path.name}.new")
+    scratch.write_text(encode(snapshot))
+    scratch.rename(path)
+
+
+def read_snapshot(path: Path) -> Snapshot:
+    """Reads the file.
+
+    Raises:
+        OSError: it cannot be read.
+        SnapshotError: it is no snapshot, or one of another format.
+    """
+    return decode(path.read_text())
+
+
+def encode(snapshot: Snapshot) -> str:
+    """The snapshot as JSON, the same text for equal snapshots."""
+    document: dict[str, Any] = {name: getattr(snapshot, name) for name in _PLAIN}
+    document["format"] = FORMAT
+    document["mode"] = snapshot.mode.value
+    document["trusted_servers"] = [[str(server.address), server.port] for server in snapshot.trusted_servers]
+    document["guarded_networks"] = [str(network) for network in snapshot.guarded_networks]
+    document["endpoints"] = {key: _endpoint(endpoint) for key, endpoint in snapshot.endpoints.items()}
+    document["rules"] = {
+        key: {"patterns": sorted(rule.patterns), **{name: getattr(rule, name) for name in _RULE_FIELDS}}
+        for key, rule in snapshot.rules.items()
+    }
+    return json.dumps(document, sort_keys=True)
+
+
+def decode(text: str) -> Snapshot:
+    """What `encode` wrote.
+
+    Raises:
+        SnapshotError: it did not write this.
+    """
+    try:
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise SnapshotError(f"cannot read a snapshot of format {document['format']}: this is {FORMAT}")
+        return _snapshot(document)
+    except (KeyError, TypeError, ValueError) as error:
+        if isinstance(error, SnapshotError):
+            raise
+        raise SnapshotError(f"cannot read the snapshot: {error!r}") from error
+
+
+def _endpoint(endpoint: SnapshotEndpoint) -> dict[str, Any]:
+    return {
+        "interface_name": endpoint.interface_name,
+        "addresses": [str(address) for address in endpoint.addresses],
+        "rules": list(endpoint.rules),
+    }
+
+
+def _snapshot(document: Mapping[str, Any]) -> Snapshot:
+    return Snapshot(
+        mode=Mode(document["mode"]),
+        trusted_servers=tuple(
+            TrustedServer(address=ip_address(address), port=port) for address, port in document["trusted_servers"]
+        ),
+        guarded_networks=tuple(map(ip_network, document["guarded_networks"])),
+        endpoints={
+            key: SnapshotEndpoint(
+                id=key,
+                interface_name=item["interface_name"],
+                addresses=tuple(map(ip_address, item["addresses"])),
+                rules=tuple(item["rules"]),
+            )
+            for key, item in document["endpoints"].items()
+        },
+        rules={
+            key: SnapshotRule(id=key, patterns=tuple(item["patterns"]), **{name: item[name] for name in _RULE_FIELDS})
+            for key, item in document["rules"].items()
+        },
+        **{name: document[name] for name in _PLAIN},
+    )
+
+
+def private_directory(path: Path) -> None:
+    """Makes the state directory, for its owner alone: names are nobody else's business.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o700)

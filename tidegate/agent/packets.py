@@ -1,0 +1,162 @@
+"""Wires the packet process: everything it has is built here, once, in this order.
+
+    state directory: snapshot.json -> plan      names.journal -> names
+    kernel:          learned sets, with the time left -> elements      features -> readers, writer
+    then:            back-fill of what both leave out, socket, loop
+
+It starts without a control process, from the last snapshot: after a crash of both, whoever comes first does its part.
+"""
+
+import gc
+import selectors
+import signal
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import structlog
+
+from dnsagent.desk import Desk
+from dnsagent.journal import Journal, read_journal
+from dnsagent.kernel_sets import KernelSets
+from dnsagent.learn import Learner
+from dnsagent.link import LinkServer
+from dnsagent.packet_loop import PacketLoop, Readers
+from dnsagent.plan import Plan, make_plan
+from dnsagent.snapshot import Snapshot
+from dnsagent.snapshot_file import SnapshotError, private_directory, read_snapshot
+from netlink.transport import NetlinkSocket
+from nfq.held import ACCEPT, DROP
+from nfq.nflog import LogSettings, RawLog
+from nfq.queue import QueueSettings
+from nfq.raw import RawQueue
+from nfq.supervise import SupervisedLog, SupervisedQueue
+from nft.elements import ElementWriter
+from nft.errors import NftError
+from nft.features import Features, probe
+from policy.domains import DomainError
+from reconcile.clock import Clock, SystemClock
+from reconcile.instant import Instant
+
+SNAPSHOT, JOURNAL, SOCKET = "snapshot.json", "names.journal", "packets.sock"
+ANSWER_QUEUE_LENGTH = 8192
+"""A pause of the process of 100 ms at 50,000 answers a second overflows nothing; what overflows passes unlearned."""
+DENIED_QUEUE_LENGTH = 2048
+_GC_THRESHOLD = 50_000
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketProcess:
+    """A wired process, ready to run."""
+
+    loop: PacketLoop
+    server: LinkServer
+
+    def run(self) -> None:
+        """Serves until SIGTERM, SIGINT or the command `stop`."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.loop.stop())
+        # A collection of the long-lived objects is a pause of milliseconds on the packet path: they are set aside, and
+        # the young are looked at seldom. The loop makes no cycles of its own.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_GC_THRESHOLD, 50, 1000)
+        try:
+            self.loop.run()
+        finally:
+            self.server.close()
+
+
+def build(state: Path, clock: Clock | None = None, features: Features | None = None) -> PacketProcess:
+    """Builds the process from its state directory.
+
+    Raises:
+        OSError: the state directory cannot be used, another packet process is there, or netfilter cannot be reached.
+    """
+    clock = clock or SystemClock()
+    features = features or probe()
+    private_directory(state)
+    plan = _plan(state / SNAPSHOT)
+    learner = Learner(plan)
+    writer = ElementWriter(plan.snapshot.table, readd_refreshes=features.readd_refreshes, link=NetlinkSocket())
+    sets = KernelSets(writer, learner.counters)
+    _recall(learner, writer, sets, state / JOURNAL, clock)
+    selector = selectors.DefaultSelector()
+    loop = PacketLoop(
+        learner=learner,
+        sets=sets,
+        readers=open_readers(plan.snapshot, features, clock.now()),
+        journal=Journal(state / JOURNAL),
+        clock=clock,
+        selector=selector,
+    )
+    desk = Desk(loop, program_version())
+    return PacketProcess(loop=loop, server=LinkServer(state / SOCKET, selector, desk.handle))
+
+
+def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Readers:
+    """The queues and the log group, bound by their first reading. Answers pass when we fail, denied packets do not."""
+    answers = QueueSettings(
+        number=snapshot.answer_queue, default=ACCEPT, max_length=ANSWER_QUEUE_LENGTH, fail_open=True
+    )
+    denied = QueueSettings(
+        number=snapshot.denied_queue, default=DROP, max_length=DENIED_QUEUE_LENGTH, copy_bytes=128, gso=True
+    )
+    queries = LogSettings(group=snapshot.query_group)
+    has_queues = features.nfnetlink_queue
+    return Readers(
+        answers=SupervisedQueue(answers.number, lambda counters: RawQueue(answers, counters), now)
+        if has_queues
+        else None,
+        denied=SupervisedQueue(denied.number, lambda counters: RawQueue(denied, counters), now) if has_queues else None,
+        log=SupervisedLog(queries.group, lambda counters: RawLog(queries, counters), now),
+    )
+
+
+def program_version() -> str:
+    """The version of the installed program: a control process replaces a packet process of another one."""
+    try:
+        return version("tidegate")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _plan(path: Path) -> Plan:
+    try:
+        return make_plan(read_snapshot(path))
+    except FileNotFoundError:
+        return make_plan(Snapshot(generation=0, table="tidegate"))
+    except (OSError, SnapshotError, DomainError) as error:
+        log.warning("snapshot not read", path=str(path), reason=str(error))
+        return make_plan(Snapshot(generation=0, table="tidegate"))
+
+
+def _recall(learner: Learner, writer: ElementWriter, sets: KernelSets, journal: Path, clock: Clock) -> None:
+    """Reads back what the kernel has and what the journal knows; writes what the kernel lost meanwhile."""
+    now, wall = clock.now(), clock.wall()
+    for rule in learner.plan.rules:
+        for set_name in (rule.set4, rule.set6):
+            try:
+                elements = writer.read(set_name)
+            except NftError:
+                continue  # not there yet: the control process makes it, and has us restore
+            for element in elements:
+                learner.elements.put((set_name, element.key), Instant(now + element.remaining_ms / 1000))
+    count = 0
+    for entry in read_journal(journal, wall):
+        learner.remember(entry.packet, Instant(now - (wall - entry.at)))
+        count += 1
+    missing = learner.adopt(learner.plan, now)
+    learner.commit(sets.restore(missing, now))
+    log.info("recalled", elements=len(learner.elements), answers=count, restored=len(missing))
+
+
+def run(state: Path) -> None:
+    """Runs the packet process until it is told to stop.
+
+    Raises:
+        OSError: as `build`.
+    """
+    build(state).run()
