@@ -81,23 +81,25 @@ class Node:
         token = struct.pack("!8sI", b"tidegate", self._sent)
         index = self._names.index(from_interface)
         frame = Ether(src=_mac(index, far=True), dst=_mac(index)) / _layers(packet, token)
+        source = packet.source.address.packed
         self._sockets[from_interface].send(bytes(frame))
         until = time.monotonic() + _PATIENCE_SECONDS
         while True:
-            arrived, counts = self._arrived(token), self._count()
+            arrived, counts = self._arrived(source, token), self._count()
             counted = frozenset(counts - self._counts)
             is_over = arrived is not None or counted.intersection(_ENDS)
             if is_over or time.monotonic() > until:
                 self._counts = counts
                 return Seen(arrived, counted)
 
-    def _arrived(self, token: bytes) -> str | None:
+    def _arrived(self, source: bytes, token: bytes) -> str | None:
+        """Where the packet came out. The node's own ICMP errors quote the packet, but have the node's source."""
         by_socket = {sock: name for name, sock in self._sockets.items()}
         found = None
         while ready := select.select(list(by_socket), [], [], 0.001)[0]:
             for sock in ready:
                 data, address = sock.recvfrom(2048)
-                if address[2] != socket.PACKET_OUTGOING and token in data:
+                if address[2] != socket.PACKET_OUTGOING and token in data and _source(data) == source:
                     found = by_socket[sock]
         return found
 
@@ -176,6 +178,10 @@ def _transport(packet: Packet, token: bytes) -> Raw:
             return ICMPv6Unknown(type=packet.icmp_type, code=packet.icmp_code, msgbody=bytes(4) + token + bytes(40))
         case _:
             return Raw(bytes(8) + token + bytes(20))
+
+
+def _source(frame: bytes) -> bytes:
+    return frame[26:30] if frame[12:14] == b"\x08\x00" else frame[22:38]
 
 
 def _frame_socket(interface: str) -> socket.socket:

@@ -1,0 +1,86 @@
+"""The third oracle: the kernel itself, with real packets in network namespaces."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from policy.evaluate import Packet
+from policy.rules import Direction, RuleID
+from tests.oracles.cases import Case
+from tests.oracles.replay import OUTSIDE, Node, Seen
+from tests.oracles.worlds import make_world
+from tidegate.judge.answer import PROFILE_TIER, Answer, DirectionAnswer
+from tidegate.judge.learned import learned_elements
+from tidegate.judge.nodes import node_state
+from tidegate.render import RenderSettings, names, render_table
+from tidegate.render.script import script
+
+pytestmark = pytest.mark.kernel
+
+WORLDS = range(12)
+SETTINGS = RenderSettings(
+    drops_invalid=False,  # ICMP errors and the like come out of nowhere here, and policy shall be asked about them
+    holds_denied_below=False,  # nobody listens to the queue
+)
+
+
+def expected_comments(answer: Answer) -> list[str]:
+    """The rules that must have counted the packet: the one that decided, on each side that was asked."""
+    comments = []
+    for direction, side in ((Direction.EGRESS, answer.egress), (Direction.INGRESS, answer.ingress)):
+        if side is not None:
+            comments.append(comment(side, direction))
+            if not side.is_allowed:
+                break
+    return comments
+
+
+def comment(side: DirectionAnswer, direction: Direction) -> str:
+    last = side.trace[-1]
+    tier = "" if last.tier == PROFILE_TIER else last.tier
+    return names.comment(RuleID(tier, last.policy or names.NO_PROFILE, direction, last.rule))
+
+
+def loaded(stack: ExitStack, case: Case) -> tuple[Node, dict[str, str]]:
+    """The world's node with its table, and the interface of each endpoint."""
+    state = node_state(case.resources, "node1")
+    ends = [known.endpoint for known in state.endpoints.values()]
+    node = Node(stack, {end.interface_name: list(end.addresses) for end in ends})
+    lines = [
+        f"add element inet {SETTINGS.table_name} {name} {{ {source} . {learned} timeout 1h }}"
+        for name, keys in learned_elements(state, case.names).items()
+        for source, learned in keys
+    ]
+    table = script(render_table(state, SETTINGS)).splitlines()
+    without_queue = [line for line in table if not line.lstrip().startswith("queue ")]
+    node.load("\n".join([*without_queue, *lines]) + "\n")
+    return node, {end.id: end.interface_name for end in ends}
+
+
+def crosses(packet: Packet, interfaces: dict[str, str]) -> bool:
+    """Whether the packet passes the node: from or to one of its workloads, not to the node itself."""
+    parties = (packet.source, packet.destination)
+    return all(party.host is None for party in parties) and any(party.endpoint in interfaces for party in parties)
+
+
+@pytest.mark.parametrize("seed", WORLDS)
+def test_the_kernel_does_what_evaluate_says(seed):
+    """Verdict and deciding rule of every packet of a world; about 30 packets a world."""
+    case = Case(make_world(seed, nodes=("node1",)))
+    played, wrong = 0, []
+    with ExitStack() as stack:
+        node, interfaces = loaded(stack, case)
+        for probe, packet in case.packets:
+            if crosses(packet, interfaces):
+                answer = case.evaluated(packet)
+                seen = node.play(packet, interfaces.get(packet.source.endpoint, OUTSIDE))
+                played += 1
+                if not agrees(answer, seen, interfaces.get(packet.destination.endpoint, OUTSIDE)):
+                    wrong.append((probe, answer.document(probe["id"]), seen))
+    assert not wrong, f"{wrong[0]}\n{case.world.text()}"
+    assert played > 25
+
+
+def agrees(answer: Answer, seen: Seen, way_out: str) -> bool:
+    arrives_as_said = seen.arrived_at == (way_out if answer.is_allowed else None)
+    return arrives_as_said and seen.counted.issuperset(expected_comments(answer))

@@ -1,0 +1,123 @@
+"""What a judge says, in the form that people compare and programs read: contract, `eval`.
+
+Both oracles answer in these words, so that a difference between them is a difference of values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from policy.evaluate import DirectionVerdict, Happened, TraceStep, Verdict
+from policy.rules import PolicyID
+
+PROFILE_TIER = "__PROFILE__"
+"""How Calico's flow logs call what stands behind the tiers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that happened on the way; -1 is the end of a tier or of the profiles, or no rule of policy at all."""
+
+    happened: str
+    tier: str = ""
+    """"" is the frame around policy."""
+    policy: PolicyID | None = None
+    rule: int = -1
+    reason: str = ""
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "happened": self.happened,
+            **_place(self),
+            **({"reason": self.reason} if self.reason else {}),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectionAnswer:
+    """One endpoint's judgement; the last step of the trace decided."""
+
+    is_allowed: bool
+    trace: tuple[Step, ...]
+    staged: tuple[Step, ...] = ()
+
+    @property
+    def decision(self) -> tuple[bool, str, PolicyID | None, int]:
+        """What two oracles must agree on."""
+        last = self.trace[-1]
+        return (self.is_allowed, last.tier, last.policy, last.rule)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "verdict": word(is_allowed=self.is_allowed),
+            **_place(self.trace[-1]),
+            "trace": [step.document for step in self.trace],
+            "staged": [step.document for step in self.staged],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The judgement of both sides; None where that side is no workload endpoint."""
+
+    egress: DirectionAnswer | None
+    ingress: DirectionAnswer | None
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the packet arrives."""
+        return all(side is None or side.is_allowed for side in (self.egress, self.ingress))
+
+    def agrees(self, other: "Answer") -> bool:
+        """Whether the other oracle says the same, for the same reason."""
+        mine, theirs = (self.egress, self.ingress), (other.egress, other.ingress)
+        return all((one and one.decision) == (two and two.decision) for one, two in zip(mine, theirs, strict=True))
+
+    def document(self, probe_id: object) -> Mapping[str, Any]:
+        """The line that answers a probe."""
+        return {
+            "id": probe_id,
+            "verdict": word(is_allowed=self.is_allowed),
+            "egress": self.egress and self.egress.document,
+            "ingress": self.ingress and self.ingress.document,
+        }
+
+
+def of_evaluation(verdict: Verdict) -> Answer:
+    """The reference's verdict as an answer."""
+    return Answer(egress=_direction(verdict.egress), ingress=_direction(verdict.ingress))
+
+
+def word(*, is_allowed: bool) -> str:
+    """How the contract calls it."""
+    return "allow" if is_allowed else "deny"
+
+
+def _direction(verdict: DirectionVerdict | None) -> DirectionAnswer | None:
+    if verdict is None:
+        return None
+    return DirectionAnswer(is_allowed=verdict.is_allowed, trace=_steps(verdict.trace), staged=_steps(verdict.staged))
+
+
+def _steps(steps: tuple[TraceStep, ...]) -> tuple[Step, ...]:
+    return tuple(
+        Step(happened=step.happened, tier=_tier(step), policy=step.policy, rule=step.rule, reason=step.reason)
+        for step in steps
+    )
+
+
+def _tier(step: TraceStep) -> str:
+    is_behind_tiers = step.policy is not None or step.happened is Happened.NO_PROFILE_MATCHED
+    return step.tier or (PROFILE_TIER if is_behind_tiers else "")
+
+
+def _place(step: Step) -> dict[str, Any]:
+    policy = step.policy
+    if policy is None:
+        return {"tier": step.tier or None, "policy": None, "kind": None, "rule": step.rule}
+    name = f"{policy.namespace}/{policy.name}" if policy.namespace else policy.name
+    return {"tier": step.tier, "policy": name, "kind": policy.kind, "rule": step.rule}

@@ -1,0 +1,49 @@
+"""Where learned names stand in a node's table: what the packet process would have written into the learned sets."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from nft.model import Key
+from policy.domains import DomainPattern
+from policy.evaluate import LearnedName
+from policy.rules import DomainSet, DomainSetID, EndpointID, EndpointPolicy, NodeState
+from tidegate.render import names
+
+
+def learned_elements(state: NodeState, learned: Iterable[LearnedName]) -> Mapping[str, frozenset[Key]]:
+    """Elements by set name: (endpoint address, learned address). Guards and lifetimes have been applied before."""
+    facts = tuple(learned)
+    elements: defaultdict[str, set[Key]] = defaultdict(set)
+    for domain_set, learners in _learners(state).items():
+        for version, key in _pairs(state.domain_sets[domain_set], learners, facts):
+            elements[names.domain_set(domain_set, version)].add(key)
+    return {name: frozenset(keys) for name, keys in elements.items()}
+
+
+def _pairs(
+    domain_set: DomainSet, learners: Mapping[EndpointID, EndpointPolicy], facts: Iterable[LearnedName]
+) -> Iterable[tuple[int, Key]]:
+    patterns = [DomainPattern.from_canonical(text) for text in domain_set.patterns]
+    for fact in facts:
+        if fact.endpoint in learners and any(pattern.matches(fact.name.labels) for pattern in patterns):
+            is_shared = domain_set.options.scope == "node"
+            for who in learners.values() if is_shared else (learners[fact.endpoint],):
+                for address in who.endpoint.addresses:
+                    if address.version == fact.address.version:
+                        yield address.version, (address, fact.address)
+
+
+def _learners(state: NodeState) -> Mapping[DomainSetID, Mapping[EndpointID, EndpointPolicy]]:
+    """The endpoints that have a rule with the set, by set."""
+    sets_of = {
+        identity: {rule.destination.domain_set for rule in policy.egress if rule.destination.domain_set}
+        for identity, policy in state.policies.items()
+        if not policy.is_staged
+    }
+    learners: defaultdict[DomainSetID, dict[EndpointID, EndpointPolicy]] = defaultdict(dict)
+    for identity, known in state.endpoints.items():
+        governing = {policy for tier in known.tiers for policy in tier.egress} | set(known.profiles)
+        for policy in governing:
+            for domain_set in sets_of.get(policy, ()):
+                learners[domain_set][identity] = known
+    return learners
