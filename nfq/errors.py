@@ -24,3 +24,13 @@ class QueueRefusedError(QueueError):
 
 class QueueLostError(QueueError):
     """The socket of a queue or log group is dead: the kernel dropped what it held, and it must be opened anew."""
+
+
+class ConntrackError(QueueError):
+    """The kernel refused to list or delete connections; nothing is known of those that were left."""
+
+    def __init__(self, operation: str, code: int) -> None:
+        super().__init__(f"cannot {operation}: {errno.errorcode.get(code, code)}")
+        self.operation = operation
+        """What was tried, in words that follow "cannot"."""
+        self.errno = code
