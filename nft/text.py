@@ -198,10 +198,15 @@ def chain_body(chain: Chain) -> list[str]:
     if chain.hook is not None:
         hook = chain.hook
         lines.append(f"type {hook.type} hook {hook.hook} priority {hook.priority}; policy {hook.policy};")
-    if not has_queue(chain):
-        digest = chain_hash(chain)
-        lines += [rule(item, f"{digest}:{number}") for number, item in enumerate(chain.rules)]
-    return lines
+    return lines + rule_lines(chain)
+
+
+def rule_lines(chain: Chain) -> list[str]:
+    """The chain's rules with their tags, without its hook; none for a queue chain, which netlink fills."""
+    if has_queue(chain):
+        return []
+    digest = chain_hash(chain)
+    return [rule(item, f"{digest}:{number}") for number, item in enumerate(chain.rules)]
 
 
 # --- sets and maps -------------------------------------------------------------------------------------------------

@@ -1,1 +1,122 @@
-"""transaction."""
+"""One ordered transaction from a difference between tables: what to make, fill, empty and delete, as nft text.
+
+The kernel runs the commands of a transaction in order and commits all or none, so nothing may name what a later command
+makes, or delete what still is named:
+
+    sets and maps made -> chains made empty -> elements deleted -> chains emptied -> chains filled
+    -> elements and verdicts added -> dead chains, maps and sets deleted
+
+Elements are deleted only where the caller knows they are there: a failed transaction costs 8 ms and holds up every
+other writer of the namespace. Base chains are made and filled, never deleted; learned sets keep their elements. Chains with a
+`Queue` are made empty here and filled by netlink. Linear in what changes.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+from nft import expr, text
+from nft.model import Chain, Key, Set, Table, VerdictMapping
+
+ELEMENTS_PER_COMMAND = 2000
+"""A command's elements travel as netlink attributes of at most 64 KiB; libnftables splits, slowly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """What separates the kernel's table from the wanted one. By name; whatever is not named stays."""
+
+    new_sets: Sequence[Set] = ()
+    new_maps: Sequence[VerdictMapping] = ()
+    new_chains: Sequence[Chain] = ()
+    """Not there yet: made, then filled."""
+    changed_chains: Sequence[Chain] = ()
+    """There with other rules: emptied, then filled."""
+    deleted_elements: Mapping[Set, Collection[Key]] = field(default_factory=dict)
+    """Known to be there."""
+    added_elements: Mapping[Set, Collection[Key]] = field(default_factory=dict)
+    deleted_verdicts: Mapping[VerdictMapping, Collection[Key]] = field(default_factory=dict)
+    added_verdicts: Mapping[VerdictMapping, Mapping[Key, expr.Verdict]] = field(default_factory=dict)
+    dead_chains: Collection[str] = ()
+    """Regular chains that nothing wanted names."""
+    dead_maps: Collection[str] = ()
+    dead_sets: Collection[str] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return any(getattr(self, name) for name in self.__slots__)
+
+    @property
+    def queue_chains(self) -> list[Chain]:
+        """The chains that netlink has to fill after the transaction."""
+        return [chain for chain in (*self.new_chains, *self.changed_chains) if text.has_queue(chain)]
+
+
+def script(table: str, difference: Difference) -> str:
+    """The transaction as nft commands, one a line or block."""
+    return "\n".join(_commands(table, difference)) + "\n"
+
+
+def from_nothing(table: Table) -> Difference:
+    """Everything, for a kernel that has no such table."""
+    return Difference(
+        new_sets=tuple(table.sets.values()),
+        new_maps=tuple(table.maps.values()),
+        new_chains=tuple(table.chains.values()),
+        added_elements={table.sets[name]: keys for name, keys in table.elements.items() if keys},
+        added_verdicts={table.maps[name]: verdicts for name, verdicts in table.verdicts.items() if verdicts},
+    )
+
+
+def _commands(table: str, difference: Difference) -> Iterator[str]:
+    where = f"inet {table}"
+    yield f"add table {where}"
+    for item in difference.new_sets:
+        yield _block(where, "set", item.name, text.set_body(item))
+    for mapping in difference.new_maps:
+        yield _block(where, "map", mapping.name, text.map_body(mapping))
+    for chain in difference.new_chains:
+        yield _block(where, "chain", chain.name, text.chain_body(Chain(chain.name, hook=chain.hook)))
+    for item, keys in difference.deleted_elements.items():
+        yield from _elements("delete", where, item.name, [text.key(key, item.key) for key in keys])
+    for mapping, keys in difference.deleted_verdicts.items():
+        yield from _elements("delete", where, mapping.name, [text.key(key, mapping.key) for key in keys])
+    for chain in difference.changed_chains:
+        yield f"flush chain {where} {chain.name}"
+    for chain in (*difference.new_chains, *difference.changed_chains):
+        yield from _fill(where, chain)
+    for item, keys in difference.added_elements.items():
+        yield from _elements("add", where, item.name, [text.key(key, item.key) for key in keys])
+    for mapping, verdicts in difference.added_verdicts.items():
+        pairs = [f"{text.key(key, mapping.key)} : {text.verdict(verdict)}" for key, verdict in verdicts.items()]
+        yield from _elements("add", where, mapping.name, pairs)
+    yield from _deletions(where, difference)
+
+
+def _fill(where: str, chain: Chain) -> Iterator[str]:
+    lines = text.rule_lines(chain)
+    if lines:
+        yield _block(where, "chain", chain.name, lines)
+
+
+def _deletions(where: str, difference: Difference) -> Iterator[str]:
+    for name in difference.dead_chains:
+        yield f"flush chain {where} {name}"
+    for name in difference.dead_chains:
+        yield f"delete chain {where} {name}"
+    for name in difference.dead_maps:
+        yield f"delete map {where} {name}"
+    for name in difference.dead_sets:
+        yield f"delete set {where} {name}"
+
+
+def _elements(verb: str, where: str, name: str, items: Iterable[str]) -> Iterator[str]:
+    rest = iter(items)
+    while chunk := list(islice(rest, ELEMENTS_PER_COMMAND)):
+        yield f"{verb} element {where} {name} {{ {', '.join(chunk)} }}"
+
+
+def _block(where: str, kind: str, name: str, lines: Sequence[str]) -> str:
+    # The block form adds to what is there, and takes a chain's rules, which `add chain` does not.
+    body = "\n".join(lines)
+    return f"table {where} {{\n{kind} {name} {{\n{body}\n}}\n}}"
