@@ -36,7 +36,17 @@ NODE_ADDRESSES = {4: "172.18.0.1", 6: "fd00:18::1"}
 _ETH_P_ALL = 3
 _PATIENCE_SECONDS = 1.0
 """How long a frame may take on a loaded machine before it counts as lost."""
-_ENDS = ("denied", "invalid", "spoofed source", "no endpoint")
+_ENDS = frozenset(
+    (
+        "denied",
+        "invalid",
+        "spoofed source",
+        "no endpoint",
+        "workload to its own host",
+        "VXLAN from a workload",
+        "IP in IP from a workload",
+    )
+)
 """Comments of rules that drop: the frame will not come out."""
 
 
@@ -75,7 +85,7 @@ class Node:
             raise LabError(f"cannot load the table: {error}")
         self._counts = self._count()
 
-    def play(self, packet: Packet, from_interface: str) -> Seen:
+    def play(self, packet: Packet, from_interface: str, patience_seconds: float = _PATIENCE_SECONDS) -> Seen:
         """Sends the packet into the node from the far side of an interface, and waits for its end."""
         self._sent += 1
         token = struct.pack("!8sI", b"tidegate", self._sent)
@@ -83,11 +93,11 @@ class Node:
         frame = Ether(src=_mac(index, far=True), dst=_mac(index)) / _layers(packet, token)
         source = packet.source.address.packed
         self._sockets[from_interface].send(bytes(frame))
-        until = time.monotonic() + _PATIENCE_SECONDS
+        until = time.monotonic() + patience_seconds
         while True:
             arrived, counts = self._arrived(source, token), self._count()
             counted = frozenset(counts - self._counts)
-            is_over = arrived is not None or counted.intersection(_ENDS)
+            is_over = arrived is not None or counted & _ENDS
             if is_over or time.monotonic() > until:
                 self._counts = counts
                 return Seen(arrived, counted)
