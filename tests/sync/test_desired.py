@@ -4,8 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from policy.errors import Faults
-from policy.resources.decode import decode
+from tests.sync.documents import pod, policy, tell, workload
 from tidegate.config.settings import Settings
 from tidegate.render import names
 from tidegate.render.fragment import changed
@@ -18,61 +17,9 @@ from tidegate.sync.snapshots import SnapshotSettings
 GIVEN = SnapshotSettings(settings=Settings(), render=from_configuration(Settings(), ()))
 
 
-def resource(document):
-    found = decode(document)
-    assert not isinstance(found, Faults), found
-    return found
-
-
-def workload(name, address="10.0.1.2", interface="cali-x"):
-    return resource(
-        {
-            "apiVersion": "projectcalico.org/v3",
-            "kind": "WorkloadEndpoint",
-            "metadata": {"name": name, "namespace": "a", "labels": {"ep": name}},
-            "spec": {
-                "orchestrator": "cni", "workload": name, "node": "n", "endpoint": "eth0",
-                "interfaceName": interface, "ipNetworks": [f"{address}/32"],
-            },
-        }
-    )  # fmt: skip
-
-
-def pod(name, address="10.0.1.2"):
-    return resource(
-        {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name, "namespace": "a", "labels": {"ep": name}},
-            "spec": {"nodeName": "n", "containers": []},
-            "status": {"podIPs": [{"ip": address}]},
-        }
-    )
-
-
-def policy(*domains, name="p"):
-    return resource(
-        {
-            "apiVersion": "projectcalico.org/v3",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": name, "namespace": "a"},
-            "spec": {
-                "selector": "all()",
-                "types": ["Egress"],
-                "egress": [{"action": "Allow", "destination": {"domains": list(domains)}}],
-            },
-        }
-    )
-
-
 @pytest.fixture
 def desired():
     return Desired("n", GIVEN, first_generation=5)
-
-
-def tell(desired, *resources):
-    for item in resources:
-        desired.on_update(item.key, item)
 
 
 def test_nothing_is_given_out_before_all_documents_were_told(desired):

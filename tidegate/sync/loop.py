@@ -1,0 +1,277 @@
+"""The apply loop: brings the kernel and the packet process to where the documents want them, and keeps them there.
+
+    wake (documents, routes, another program's commit, a new packet process, time)
+      -> take the next step      -> table: stage
+      -> table: apply            one transaction, in the kernel's thread
+      -> packets: restore        what a repair lost
+      -> packets: load           the snapshot; the sets it names are there
+      -> table: remove           learned sets that no snapshot names any more
+      -> cut                     connections and learned names of addresses that changed hands
+      -> settled
+
+Whatever fails leaves its part of the work undone; the loop reports, waits and begins again at the top. Every part can
+be done twice. Nothing touches the kernel before all documents were told.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import structlog
+
+from dnsagent.snapshot import Snapshot
+from nfq.errors import QueueError
+from nft.errors import NftError
+from policy.rules import IPAddress
+from reconcile.clock import Clock
+from tidegate.render import TableChange
+from tidegate.sync.backoff import Backoff
+from tidegate.sync.conditions import Condition, Conditions, ConditionType
+from tidegate.sync.desired import Desired, Step
+from tidegate.sync.progress import Progress
+
+T = TypeVar("T")
+
+FIRST_RETRY_SECONDS = 0.1
+MOST_RETRY_SECONDS = 5.0
+"""A kernel that refuses for long (memory is short, another program is in the way) is asked again soon after."""
+LEAST_SPACING_SECONDS = 0.02
+"""Between two rounds: what comes meanwhile is applied together; a flood of documents costs fifty rounds a second."""
+
+
+class KernelTable(Protocol):
+    """The table in the kernel, as the loop wants it kept. Blocks; called from one thread."""
+
+    def stage(self, change: TableChange) -> None:
+        """Notes what is wanted now; touches nothing."""
+
+    def distrust(self) -> None:
+        """Somebody else may have changed it: the next `apply` looks at the whole."""
+
+    def apply(self) -> frozenset[str]:
+        """Makes it so. The learned sets that it had to make, and that are empty therefore.
+
+        Raises:
+            NftError: the kernel refused; what was not done stays wanted.
+        """
+
+
+class PacketSide(Protocol):
+    """The packet process, alive or not. Blocks."""
+
+    def load(self, snapshot: Snapshot) -> bool:
+        """Puts the snapshot where it finds it, and tells it; False where none is alive to be told.
+
+        Raises:
+            OSError: the file cannot be written, or the process does not take it.
+        """
+
+    def restore(self, sets: Collection[str]) -> bool:
+        """Has it write what it knows into these sets. False and errors as with `load`."""
+
+    def forget(self, addresses: Collection[IPAddress]) -> bool:
+        """Has it forget what these addresses have learned. False and errors as with `load`."""
+
+
+class Connections(Protocol):
+    """The connection table. Blocks."""
+
+    def cut(self, addresses: Collection[IPAddress]) -> int:
+        """Deletes the connections from and to these addresses; how many.
+
+        Raises:
+            QueueError: the kernel refused.
+        """
+
+
+@dataclass(slots=True)
+class _Undone:
+    """What is left to do."""
+
+    step: Step | None = None
+    """The latest step, until the packet process has its snapshot."""
+    lost_sets: set[str] = field(default_factory=set)
+    """Learned sets that were made anew and await their elements."""
+    ended_sets: set[str] = field(default_factory=set)
+    """Learned sets that must go, once no snapshot names them."""
+    to_cut: set[IPAddress] = field(default_factory=set)
+    to_forget: set[IPAddress] = field(default_factory=set)
+
+    def __bool__(self) -> bool:
+        return bool(self.step or self.lost_sets or self.ended_sets or self.to_cut or self.to_forget)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the loop works with."""
+
+    desired: Desired
+    table: KernelTable
+    packets: PacketSide
+    connections: Connections
+    conditions: Conditions
+    clock: Clock
+    thread: Executor
+    """One worker, in which everything that blocks is done: the kernel's sockets belong to it."""
+
+
+class ApplyLoop:
+    """Owns the order of things; what it works with is given."""
+
+    def __init__(self, parts: Parts, *, refresh_seconds: float = 0.0) -> None:
+        self.progress = Progress()
+        self._parts = parts
+        self._refresh_seconds = refresh_seconds or None
+        self._wake = asyncio.Event()
+        self._backoff = Backoff(FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS)
+        self._undone = _Undone()
+        self._latest: Step | None = None
+        """The step whose snapshot was loaded last: a new packet process is told it again."""
+        self._is_distrusted = False
+        self._is_dirty = False
+        """The table is to be applied: something was staged, or it is distrusted, or it failed."""
+        self._log = structlog.get_logger()
+
+    def wake(self) -> None:
+        """There may be something to do."""
+        self._wake.set()
+
+    def distrust(self) -> None:
+        """Another program has touched the table."""
+        self._is_distrusted = self._is_dirty = True
+        self.wake()
+
+    def reload_packets(self) -> None:
+        """A packet process has come that knows nothing yet of the present snapshot."""
+        self.progress.packets, self.progress.is_settled = 0, False
+        self.wake()
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        delay = self._refresh_seconds
+        while True:
+            await self._wait(delay)
+            delay = self._refresh_seconds
+            try:
+                await self.round()
+            except (NftError, QueueError, OSError) as error:
+                delay = self._backoff.next_delay()
+                self._report_failure(error, delay)
+            await asyncio.sleep(LEAST_SPACING_SECONDS)
+
+    async def _wait(self, delay: float | None) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), delay)
+        except TimeoutError:
+            # Time to try again, or to look whether the kernel still agrees.
+            if not self._backoff.failures:
+                self.distrust()
+        self._wake.clear()
+
+    async def round(self) -> None:
+        """Takes what is new and does what is undone.
+
+        Raises:
+            NftError: the table could not be brought up to date.
+            QueueError: connections could not be cut.
+            OSError: the packet process did not take what it was told.
+        """
+        self._take_step()
+        if self.progress.wanted == 0:
+            return
+        if self._is_dirty:
+            await self._apply()
+        await self._restore()
+        await self._load()
+        if self._undone.step is None:
+            await self._remove_ended_sets()
+        await self._let_go()
+        self._report_success()
+
+    def _take_step(self) -> None:
+        step = self._parts.desired.advance()
+        if step is None:
+            return
+        undone, progress = self._undone, self.progress
+        undone.step = step
+        undone.ended_sets = (undone.ended_sets | step.ended_sets) - set(step.change.sets)
+        undone.to_cut |= step.given_up
+        undone.to_forget |= step.given_up
+        progress.wanted, progress.is_settled = step.generation, False
+        self._is_dirty = True
+        self._parts.table.stage(step.change)
+
+    async def _apply(self) -> None:
+        """Not dirty any more only when the kernel has all of it: what is staged meanwhile comes from the same task."""
+        if self._is_distrusted:
+            self._is_distrusted = False
+            self._parts.table.distrust()
+        wanted, started_at = self.progress.wanted, self._parts.clock.now()
+        try:
+            self._undone.lost_sets |= await self._blocking(self._parts.table.apply)
+        except NftError:
+            self.progress.counters.apply_failures += 1
+            raise
+        counters = self.progress.counters
+        counters.applies += 1
+        counters.apply_seconds += self._parts.clock.now() - started_at
+        self.progress.applied = wanted
+        self._is_dirty = self._is_distrusted
+
+    async def _restore(self) -> None:
+        lost = self._undone.lost_sets - self._undone.ended_sets
+        is_done = not lost or await self._blocking(lambda: self._parts.packets.restore(lost))
+        if is_done:
+            self._undone.lost_sets.clear()
+
+    async def _load(self) -> None:
+        step = self._undone.step
+        if step is None and self.progress.packets:
+            return
+        latest = step or self._latest
+        assert latest is not None, "a generation was applied, so there was a step"
+        if not await self._blocking(lambda: self._parts.packets.load(latest.snapshot)):
+            return
+        self.progress.packets = latest.generation
+        self.progress.in_force = latest.state
+        self._undone.step, self._latest = None, latest
+
+    async def _remove_ended_sets(self) -> None:
+        ended = frozenset(self._undone.ended_sets)
+        if ended:
+            self._parts.table.stage(TableChange(sets=dict.fromkeys(ended)))
+            await self._blocking(self._parts.table.apply)
+            self._undone.ended_sets -= ended
+
+    async def _let_go(self) -> None:
+        undone, parts = self._undone, self._parts
+        if undone.to_cut:
+            count = await self._blocking(lambda: parts.connections.cut(undone.to_cut))
+            self.progress.counters.connections_cut += count
+            undone.to_cut.clear()
+        if undone.to_forget:
+            is_done = await self._blocking(lambda: parts.packets.forget(undone.to_forget))
+            if is_done:
+                undone.to_forget.clear()
+
+    async def _blocking(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._parts.thread, call)
+
+    def _report_success(self) -> None:
+        was_settled = self.progress.is_settled
+        self.progress.is_settled = not self._undone and self.progress.packets == self.progress.wanted
+        self._backoff.reset()
+        applied = Condition(
+            type=ConditionType.APPLIED, is_true=True, reason="Applied", message=f"generation {self.progress.applied}"
+        )
+        self._parts.conditions.put(applied, self._parts.clock.wall())
+        if self.progress.is_settled and not was_settled:
+            self._log.info("policy in force", generation=self.progress.applied)
+
+    def _report_failure(self, error: Exception, retry_seconds: float) -> None:
+        reason = "KernelRefused" if isinstance(error, NftError | QueueError) else "PacketProcessRefused"
+        failed = Condition(type=ConditionType.APPLIED, is_true=False, reason=reason, message=str(error))
+        self._parts.conditions.put(failed, self._parts.clock.wall())
+        self._log.warning("cannot apply", error=str(error), retry_seconds=retry_seconds)
