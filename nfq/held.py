@@ -89,6 +89,13 @@ class Ledger:
     __slots__ = ("counters", "default", "kept", "sink")
 
     def __init__(self, sink: VerdictSink, default: Verdict, counters: QueueCounters) -> None:
+        """Opens the account of one binding.
+
+        Raises:
+            ValueError: the default rewrites packets, which a batch verdict cannot do.
+        """
+        if default.payload is not None:
+            raise ValueError("cannot give every packet of a queue the same payload")
         self.sink = sink
         self.default = default
         """The verdict of packets that nobody decides."""

@@ -20,8 +20,8 @@ from nfq.queue import BATCH_LIMIT, QueueSettings
 from nfq.queue_messages import PacketReader, VerdictWriter, bind, refusals
 
 RECEIVE_BYTES = 0x11000
-"""A whole packet of 64 KiB and its attributes. Not more: from 128 KiB on malloc maps every buffer anew, and a recv
-costs 12 us instead of 1.1."""
+"""A whole packet of 64 KiB and its attributes. Not more: from 128 KiB on malloc maps each buffer that is kept anew,
+and a recv costs 12 us instead of 1.1."""
 _ID_MASK = 0xFFFFFFFF
 _ANSWER_SECONDS = 2.0
 _SEND_BYTES = 64 << 10

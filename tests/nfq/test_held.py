@@ -164,6 +164,11 @@ def test_decided_packet_cannot_be_kept():
     assert len(holder) == 0
 
 
+def test_default_cannot_rewrite():
+    with pytest.raises(ValueError, match="the same payload"):
+        Bench(Verdict(Action.ACCEPT, None, b"x"))
+
+
 def test_empty_batch_sends_nothing():
     bench = Bench()
     bench.batch(0).close()

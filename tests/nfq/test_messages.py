@@ -78,6 +78,16 @@ def test_repeated_way_is_looked_up_and_not_read_again(monkeypatch):
     assert read_queued(reader, second) == (2, b"a longer one", Arrival(4, 0, 3, 4), 12)
 
 
+def test_packets_of_different_layouts_do_not_push_each_other_out(monkeypatch):
+    reader = PacketReader()
+    layouts = [(), (be32(5, 3),), (be32(5, 3), be32(6, 4)), (be32(6, 4),)]
+    for layout in layouts:
+        read_queued(reader, queued(1, *layout, attribute(10, b"abc")))
+    monkeypatch.setattr(PacketReader, "_read_slowly", lambda *_: pytest.fail("read slowly"))
+    for layout in layouts:
+        assert read_queued(reader, queued(2, *layout, attribute(10, b"defg")))[1] == b"defg"
+
+
 def test_ways_do_not_grow_without_bound(monkeypatch):
     monkeypatch.setattr(queue_messages, "_ARRIVALS_LIMIT", 3)
     reader = PacketReader()
@@ -207,6 +217,24 @@ def test_repeated_origin_is_looked_up_and_not_read_again(monkeypatch):
     monkeypatch.setattr(LogReader, "_read_slowly", lambda *_: pytest.fail("read slowly"))
     (found,) = reader.read(message_of(b"another", 2, b"b"))
     assert (bytes(found.payload), found.sequence, found.origin) == (b"another", 2, LogOrigin(b"q", 0, 0, 3, None))
+
+
+@pytest.mark.parametrize(
+    ("tail", "sequence", "payload"),
+    [
+        ([], None, b""),
+        ([be32(12, 5)], 5, b""),
+        ([be32(11, 5), attribute(9, b"abcd")], None, b"abcd"),
+        ([be32(12, 5), be32(11, 6), attribute(9, b"abcd")], 5, b"abcd"),
+        ([be32(11, 6), be32(12, 5), attribute(9, b"abcd")], 5, b"abcd"),
+    ],
+)
+def test_known_origin_with_an_unusual_tail_is_read_carefully(tail, sequence, payload):
+    reader = LogReader()
+    list(reader.read(logged(be32(4, 3), be32(12, 1), attribute(9, b"usual"))))
+    for _ in range(2):
+        (found,) = reader.read(logged(be32(4, 3), *tail))
+        assert (found.sequence, bytes(found.payload), found.origin.in_index) == (sequence, payload, 3)
 
 
 def test_origins_do_not_grow_without_bound(monkeypatch):

@@ -228,3 +228,12 @@ def test_header_is_a_value():
     header = read_ip(view(udp4()))
     assert isinstance(header, IpHeader)
     assert header == read_ip(view(udp4()))
+
+
+@pytest.mark.parametrize("cut", [41, 47, 48, 55])
+def test_extension_header_that_runs_past_the_packet_is_refused(cut):
+    packet = bytearray(bytes(udp6(IPv6ExtHdrDestOpt(options=[]))))
+    packet[41] = 1
+    packet[4:6] = (cut - 40).to_bytes(2, "big")
+    with pytest.raises(PacketError, match="the packet ends"):
+        read_ip(memoryview(packet)[:cut])
