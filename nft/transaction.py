@@ -3,12 +3,12 @@
 The kernel runs the commands of a transaction in order and commits all or none, so nothing may name what a later command
 makes, or delete what still is named:
 
-    sets and maps made -> chains made empty -> elements deleted -> chains emptied -> chains filled
-    -> elements and verdicts added -> dead chains, maps and sets deleted
+    chains emptied -> verdicts deleted -> what is replaced deleted -> sets and maps made -> chains made empty
+    -> elements deleted -> chains filled -> elements and verdicts added -> dead chains, maps and sets deleted
 
 Elements are deleted only where the caller knows they are there: a failed transaction costs 8 ms and holds up every
-other writer of the namespace. Base chains are made and filled, never deleted; learned sets keep their elements. Chains with a
-`Queue` are made empty here and filled by netlink. Linear in what changes.
+other writer of the namespace. Base chains are made and filled, not deleted (but `rehung_chains`); learned sets keep
+their elements. Chains with a `Queue` are made empty here and filled by netlink. Linear in what changes.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,15 @@ class Difference:
     new_chains: Sequence[Chain] = ()
     """Not there yet: made, then filled."""
     changed_chains: Sequence[Chain] = ()
-    """There with other rules: emptied, then filled."""
+    """There with other rules, or a base chain with another policy: emptied, then filled."""
+    replaced_sets: Sequence[Set] = ()
+    """There with another shape: deleted, then made. All chains that look into them must be among the changed ones."""
+    replaced_maps: Sequence[VerdictMapping] = ()
+    rehung_chains: Sequence[Chain] = ()
+    """There under another hook: deleted, then made and filled. Packets held in any queue of the host die of it."""
+    emptied_sets: Collection[str] = ()
+    """There with elements that nobody has keys for: emptied, before elements are added."""
+    emptied_maps: Collection[str] = ()
     deleted_elements: Mapping[Set, Collection[Key]] = field(default_factory=dict)
     """Known to be there."""
     added_elements: Mapping[Set, Collection[Key]] = field(default_factory=dict)
@@ -49,7 +57,9 @@ class Difference:
     @property
     def queue_chains(self) -> list[Chain]:
         """The chains that netlink has to fill after the transaction."""
-        return [chain for chain in (*self.new_chains, *self.changed_chains) if text.has_queue(chain)]
+        return [
+            chain for chain in (*self.new_chains, *self.rehung_chains, *self.changed_chains) if text.has_queue(chain)
+        ]
 
 
 def script(table: str, difference: Difference) -> str:
@@ -71,19 +81,19 @@ def from_nothing(table: Table) -> Difference:
 def _commands(table: str, difference: Difference) -> Iterator[str]:
     where = f"inet {table}"
     yield f"add table {where}"
-    for item in difference.new_sets:
+    yield from _teardown(where, difference)
+    for item in (*difference.replaced_sets, *difference.new_sets):
         yield _block(where, "set", item.name, text.set_body(item))
-    for mapping in difference.new_maps:
+    for mapping in (*difference.replaced_maps, *difference.new_maps):
         yield _block(where, "map", mapping.name, text.map_body(mapping))
-    for chain in difference.new_chains:
+    made = (*difference.rehung_chains, *difference.new_chains)
+    for chain in (*made, *(chain for chain in difference.changed_chains if chain.hook)):
         yield _block(where, "chain", chain.name, text.chain_body(Chain(chain.name, hook=chain.hook)))
+    for name in difference.emptied_sets:
+        yield f"flush set {where} {name}"
     for item, keys in difference.deleted_elements.items():
         yield from _elements("delete", where, item.name, [text.key(key, item.key) for key in keys])
-    for mapping, keys in difference.deleted_verdicts.items():
-        yield from _elements("delete", where, mapping.name, [text.key(key, mapping.key) for key in keys])
-    for chain in difference.changed_chains:
-        yield f"flush chain {where} {chain.name}"
-    for chain in (*difference.new_chains, *difference.changed_chains):
+    for chain in (*made, *difference.changed_chains):
         yield from _fill(where, chain)
     for item, keys in difference.added_elements.items():
         yield from _elements("add", where, item.name, [text.key(key, item.key) for key in keys])
@@ -93,6 +103,24 @@ def _commands(table: str, difference: Difference) -> Iterator[str]:
     yield from _deletions(where, difference)
 
 
+def _teardown(where: str, difference: Difference) -> Iterator[str]:
+    """First everything that points at what is about to go or to be replaced, then what is replaced."""
+    flushed = (*difference.changed_chains, *difference.rehung_chains)
+    for name in (*(chain.name for chain in flushed), *difference.dead_chains):
+        yield f"flush chain {where} {name}"
+    for name in difference.emptied_maps:
+        yield f"flush map {where} {name}"
+    for mapping, keys in difference.deleted_verdicts.items():
+        yield from _elements("delete", where, mapping.name, [text.key(key, mapping.key) for key in keys])
+    for kind, replaced in (
+        ("map", difference.replaced_maps),
+        ("chain", difference.rehung_chains),
+        ("set", difference.replaced_sets),
+    ):
+        for item in replaced:
+            yield f"delete {kind} {where} {item.name}"
+
+
 def _fill(where: str, chain: Chain) -> Iterator[str]:
     lines = text.rule_lines(chain)
     if lines:
@@ -100,8 +128,6 @@ def _fill(where: str, chain: Chain) -> Iterator[str]:
 
 
 def _deletions(where: str, difference: Difference) -> Iterator[str]:
-    for name in difference.dead_chains:
-        yield f"flush chain {where} {name}"
     for name in difference.dead_chains:
         yield f"delete chain {where} {name}"
     for name in difference.dead_maps:
