@@ -168,6 +168,11 @@ def test_policies_are_asked_by_order_then_by_the_text_of_their_names(names_and_o
     assert egress(*reversed(made)).is_allowed
 
 
+def test_name_is_compared_before_kind():
+    world = [policy("b", namespace="", egress=DENY), policy("a", egress=ALLOW)]
+    assert egress(*world).is_allowed
+
+
 def test_two_policies_may_have_one_name():
     world = [policy("p", namespace="", egress=PASS), policy("p", egress=DENY)]
     assert egress(*world).is_allowed  # p//GlobalNetworkPolicy stands before p/ns/NetworkPolicy

@@ -1,0 +1,141 @@
+"""Small states of a cluster and the sequences that are made of them; this node is node-1."""
+
+from policy.resources.metadata import Resource
+from tests.policy.documents import (
+    account,
+    endpoint,
+    namespace,
+    network_set,
+    pod,
+    policy,
+    profile,
+    tier,
+)
+from tests.policy.graph.checks import State, state_of
+
+NS = namespace("ns", team="red")
+NS_BLUE = namespace("ns", team="blue")
+OTHER = namespace("other")
+SA = account("sa", role="x")
+A = pod("a", "10.0.0.1", labels={"app": "a"}, account="sa")
+A_DUAL = pod("a", "10.0.0.1 fd00::1", labels={"app": "a"}, account="sa", ports=[("http", "TCP", 80)])
+A_RELABELLED = pod("a", "10.0.0.1", labels={"app": "b"})
+A_REMOTE = pod("a", "10.0.0.1", labels={"app": "a"}, node="node-2")
+B = pod("b", "10.0.0.2", labels={"app": "b"}, ports=[("http", "TCP", 8080), ("dns", "UDP", 53)])
+B_MOVED = pod("b", "10.0.0.3", labels={"app": "b"}, ports=[("http", "TCP", 8081)])
+C_REMOTE = pod("c", "10.1.0.1", namespace="other", labels={"app": "c"}, node="node-2")
+A_SAME_ADDRESS = pod("a2", "10.0.0.1", labels={"app": "a"}, node="node-2")
+WRITTEN = endpoint("w", "10.0.0.1", labels={"app": "a"}, pod="a", profiles=["p1", "missing"])
+
+EARLY = tier("early", order=10)
+EARLY_PASS = tier("early", order=2_000_000, defaultAction="Pass")
+
+
+def to(entity: dict, action: str = "Allow", **rule) -> dict:
+    return {"action": action, "destination": entity, **rule}
+
+
+TO_B = policy("to-b", selector="app == 'a'", egress=[to({"selector": "app == 'b'"})])
+TO_B_AND_C = policy(
+    "to-b",
+    selector="app == 'a'",
+    egress=[to({"selector": "app == 'b'"}), to({"selector": "app == 'c'", "namespaceSelector": "all()"})],
+)
+TO_B_BY_OTHERS = policy("to-b", selector="app == 'b'", egress=[to({"selector": "app == 'b'"})])
+TO_B_EARLY = policy("to-b", selector="app == 'a'", tier="early", order=5, egress=[to({"selector": "app == 'b'"})])
+TO_B_LATE = policy("to-b", selector="app == 'a'", order=9, egress=[to({"selector": "app == 'b'"})])
+TO_B_BOTH = policy("to-b", selector="app == 'a'", types=["Ingress", "Egress"], egress=[to({"selector": "app == 'b'"})])
+ALSO_TO_B = policy("also-to-b", selector="app == 'a'", order=1, egress=[to({"selector": "app == 'b'"})])
+FROM_ALL = policy("from-all", selector="all()", ingress=[{"action": "Allow", "source": {"selector": "all()"}}])
+BY_PORT = policy(
+    "by-port",
+    namespace="",
+    selector="has(app)",
+    egress=[to({"ports": ["http"]}, protocol="TCP"), to({"selector": "app == 'b'", "notPorts": ["dns"]})],
+)
+BY_NAMESPACE = policy("by-ns", namespace="", namespaceSelector="team == 'red'", types=["Ingress", "Egress"])
+BY_ACCOUNT = policy("by-account", serviceAccountSelector="role == 'x'", ingress=[{"action": "Pass"}])
+NOT_SELECTED = policy("not", namespace="", selector="app == 'a'", egress=[to({"notSelector": "has(kind)"}, "Deny")])
+BY_NAME = policy("by-name", selector="app == 'a'", egress=[to({"domains": ["x.test", "*.y.test"]})])
+BY_NAME_NODE = policy(
+    "by-name",
+    selector="app == 'a'",
+    egress=[to({"domains": ["x.test"]})],
+    annotations={"dns.tidegate.io/scope": "node", "dns.tidegate.io/ttl-floor": "1m"},
+)
+BY_SET = policy("by-set", namespace="", selector="app == 'a'", egress=[to({"selector": "kind == 'out'"})])
+BY_SERVICE = policy("by-service", selector="app == 'a'", egress=[to({"services": {"name": "web"}})])
+UNTRACKED = policy("to-b", namespace="", doNotTrack=True, applyOnForward=True, ingress=[{"action": "Deny"}])
+
+OUT = network_set("out", labels={"kind": "out"}, nets=["192.0.2.0/24", "192.0.2.1", "2001:db8::/32"])
+OUT_ONCE = network_set("out", labels={"kind": "out"}, nets=["192.0.2.1"])
+OUT_TWICE = network_set("out", labels={"kind": "out"}, nets=["192.0.2.1", "192.0.2.1/32"], domains=["X.test", "x.test"])
+OUT_WIDER = network_set("wide", labels={"kind": "out"}, nets=["192.0.0.0/16", "0.0.0.0/0"])
+OUT_NAMED = network_set("out", labels={"kind": "out"}, nets=["192.0.2.0/24"], domains=["x.test"])
+OUT_NAMED_MORE = network_set("out", labels={"kind": "out"}, domains=["x.test", "z.test"])
+OUT_OF_NS = network_set("out", namespace="ns", labels={"kind": "out"}, nets=["10.0.0.0/30"], domains=["n.test"])
+P1 = profile("p1", egress=[{"action": "Allow", "destination": {"selector": "app == 'b'"}}], labelsToApply={"app": "b"})
+P1_OTHER = profile("p1", ingress=[{"action": "Deny"}], labelsToApply={"extra": ""})
+WRITTEN_KNS = profile("kns.ns", egress=[{"action": "Deny"}])
+
+
+def all_of(*resources: Resource) -> State:
+    return state_of(NS, *resources)
+
+
+SEQUENCES: dict[str, list[State]] = {
+    "endpoints come and go": [all_of(A), all_of(A, B), all_of(B), all_of(A, B, C_REMOTE)],
+    "an endpoint changes": [all_of(A), all_of(A_DUAL), all_of(A_RELABELLED), all_of(A_REMOTE), all_of(A)],
+    "a policy becomes active and idle": [all_of(TO_B), all_of(TO_B, A), all_of(TO_B, A, B), all_of(TO_B, B)],
+    "a policy changes": [
+        all_of(A, B, TO_B),
+        all_of(A, B, TO_B_AND_C),
+        all_of(A, B, TO_B_BY_OTHERS),
+        all_of(A, B, TO_B_EARLY),
+    ],
+    "a policy moves": [
+        all_of(A, TO_B, ALSO_TO_B, EARLY),
+        all_of(A, TO_B_LATE, ALSO_TO_B, EARLY),
+        all_of(A, TO_B_EARLY, ALSO_TO_B, EARLY),
+        all_of(A, TO_B_BOTH, ALSO_TO_B, EARLY),
+    ],
+    "two policies share sets": [all_of(A, B, TO_B, ALSO_TO_B), all_of(A, B, ALSO_TO_B), all_of(A, B, TO_B)],
+    "tiers change": [
+        all_of(A, TO_B_EARLY, ALSO_TO_B),
+        all_of(A, TO_B_EARLY, ALSO_TO_B, EARLY),
+        all_of(A, TO_B_EARLY, ALSO_TO_B, EARLY_PASS),
+    ],
+    "labels are inherited": [
+        all_of(A, SA, BY_NAMESPACE, BY_ACCOUNT),
+        state_of(NS_BLUE, A, SA, BY_NAMESPACE, BY_ACCOUNT),
+        state_of(NS, A, BY_NAMESPACE, BY_ACCOUNT),
+        state_of(A, SA, BY_NAMESPACE, BY_ACCOUNT),
+    ],
+    "ports are named": [all_of(A_DUAL, B, BY_PORT), all_of(A_DUAL, B_MOVED, BY_PORT), all_of(A, B, BY_PORT)],
+    "addresses are shared": [all_of(B, FROM_ALL, A, A_SAME_ADDRESS), all_of(B, FROM_ALL, A), all_of(B, FROM_ALL)],
+    "networks nest": [
+        all_of(A, BY_SET, OUT),
+        all_of(A, BY_SET, OUT, OUT_WIDER),
+        all_of(A, BY_SET, OUT_WIDER),
+        all_of(A, BY_SET, OUT, OUT_OF_NS),
+    ],
+    "a network is named twice": [all_of(A, BY_SET, OUT_TWICE), all_of(A, BY_SET, OUT_ONCE), all_of(A, BY_SET)],
+    "network sets get names": [
+        all_of(A, BY_SET, OUT),
+        all_of(A, BY_SET, OUT_NAMED),
+        all_of(A, BY_SET, OUT_NAMED_MORE, OUT_OF_NS),
+        all_of(A, BY_SET, OUT_OF_NS),
+        all_of(A, BY_SET),
+    ],
+    "domain rules change": [all_of(A, BY_NAME), all_of(A, BY_NAME_NODE), all_of(A, BY_NAME, BY_NAME_NODE)],
+    "negative sets": [all_of(A, NOT_SELECTED, OUT), all_of(A, NOT_SELECTED), all_of(A, NOT_SELECTED, OUT_NAMED)],
+    "profiles change": [
+        all_of(WRITTEN, B),
+        all_of(WRITTEN, B, P1),
+        all_of(WRITTEN, B, P1_OTHER),
+        all_of(WRITTEN, B, P1, TO_B, TO_B_BY_OTHERS),
+    ],
+    "a written endpoint replaces its pod": [all_of(A, TO_B), all_of(A, WRITTEN, TO_B), all_of(WRITTEN, TO_B)],
+    "a written profile replaces a generated one": [all_of(A), all_of(A, WRITTEN_KNS), state_of(A, WRITTEN_KNS)],
+    "services and policies of hosts": [all_of(A, BY_SERVICE), all_of(A, UNTRACKED), all_of(A, BY_SERVICE, UNTRACKED)],
+}
