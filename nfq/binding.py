@@ -63,12 +63,16 @@ class Binding(Generic[AnyReader]):
         return self._generation
 
     def fileno(self) -> int | None:
-        """The descriptor of the present reader; `None` while there is none."""
-        return None if self._reader is None else self._reader.fileno()
+        """The descriptor of the present reader; `None` while there is none, or it has closed itself after a fault."""
+        descriptor = -1 if self._reader is None else self._reader.fileno()
+        return descriptor if descriptor >= 0 else None
 
     def next_attempt_at(self) -> Instant | None:
         """When to read next in order to bind again; `None` while it is bound."""
-        return self._next_attempt_at if self._reader is None else None
+        if self._reader is None:
+            return self._next_attempt_at
+        # A reader that closed itself tells so at the next read, and no descriptor will ask for one.
+        return self._bound_at if self._reader.fileno() < 0 else None
 
     def condition(self) -> Condition:
         """Degraded while unbound, and for a while after losses."""

@@ -14,6 +14,8 @@ from nfq.nflog import LogSettings, RawLog
 from nfq.packet import FiveTuple
 from nfq.queue import QueueSettings
 from nfq.raw import RawQueue
+from nfq.supervise import SupervisedQueue
+from reconcile.instant import Instant
 from tests.nfq.scripted import ACKNOWLEDGED, ScriptedSocket, logged, queued, refused
 
 
@@ -134,6 +136,20 @@ def test_queue_that_cannot_send_closes_at_once_so_that_the_kernel_lets_go(play):
     assert queue.counters.lost_verdicts == 2
     with pytest.raises(QueueLostError, match="no memory"):
         queue.receive()
+
+
+def test_supervised_queue_that_cannot_send_asks_to_be_read_at_once_and_comes_back(play):
+    first = play(ACKNOWLEDGED, queued(1))
+    queue = SupervisedQueue(5, lambda counters: RawQueue(QueueSettings(number=5), counters), Instant(0.0))
+    with queue.receive(Instant(10.0)):
+        first.send_error = OSError(errno.ENOBUFS, "no memory")
+    assert queue.fileno() is None
+    assert queue.next_attempt_at() == 10.0
+    queue.receive(Instant(20.0)).close()
+    assert (queue.fileno(), queue.next_attempt_at()) == (None, 20.0)
+    play(ACKNOWLEDGED)
+    queue.receive(Instant(20.0)).close()
+    assert (queue.fileno(), queue.next_attempt_at(), queue.counters.rebinds) == (99, None, 1)
 
 
 def test_log_keeps_early_copies_counts_overruns_and_steps_over_what_is_broken(play):
