@@ -1,0 +1,40 @@
+"""A packet process without packets: answers on its socket, remembers what it was told, ends when told.
+
+python fake_packets.py SOCKET VERSION
+"""
+
+import json
+import os
+import selectors
+import sys
+from pathlib import Path
+
+from dnsagent.link import LinkServer
+
+
+def main(path, version):
+    selector = selectors.DefaultSelector()
+    told = []
+    is_over = []
+
+    def handle(request, _):
+        command = request["command"]
+        told.append(command)
+        if command == "stop":
+            is_over.append(True)
+        if command == "load":
+            return {"ok": True, "generation": json.loads(Path(request["path"]).read_text())["generation"]}
+        status = {"pid": os.getpid(), "version": version, "generation": 0, "elements": 0, "health": []}
+        return {"ok": True, **status, "counters": {name: told.count(name) for name in told}}
+
+    server = LinkServer(path, selector, handle)
+    while not is_over:
+        for key, events in selector.select():
+            key.data(events)
+    for key, events in selector.select(0.05):
+        key.data(events)
+    server.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2])

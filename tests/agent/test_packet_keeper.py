@@ -1,0 +1,222 @@
+"""One packet process is kept alive: started, adopted, replaced, and left behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from dnsagent.snapshot import Snapshot
+from dnsagent.snapshot_file import read_snapshot, write_snapshot
+from reconcile.clock import SystemClock
+from tidegate.agent.packet_client import PacketClient
+from tidegate.agent.packet_keeper import PacketKeeper
+from tidegate.sync.conditions import Conditions, ConditionType
+
+FAKE = Path(__file__).with_name("fake_packets.py")
+ROOT = Path(__file__).parents[2]
+
+
+class Stand:
+    """A keeper on a state directory, and what became of it."""
+
+    def __init__(self, state, version="1", command=None):
+        self.state = state
+        self.adoptions = 0
+        self.conditions = Conditions()
+        self.client = PacketClient(state, self._begin)
+        words = command or [sys.executable, str(FAKE), str(state / "packets.sock"), version]
+        self.keeper = PacketKeeper(self.client, words, version, self.conditions, SystemClock(), self._adopted)
+
+    def _begin(self):
+        self.keeper.may_begin.set()
+
+    def _adopted(self):
+        self.adoptions += 1
+
+    @property
+    def condition(self):
+        return next(item for item in self.conditions.all() if item.type is ConditionType.PACKET_PROCESS)
+
+    async def until(self, holds, seconds=10):
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, self.condition
+            await asyncio.sleep(0.01)
+
+    @asynccontextmanager
+    async def running(self, snapshot=None):
+        task = asyncio.get_running_loop().create_task(self.keeper.run())
+        await asyncio.sleep(0)
+        assert self.client.load(snapshot or Snapshot(generation=1, table="t")) is False
+        try:
+            await self.until(lambda: self.keeper.status is not None)
+            yield self.keeper.status.pid
+        finally:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture(autouse=True)
+def _importable(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+
+
+@pytest.fixture
+def state(tmp_path):
+    yield tmp_path
+    client = PacketClient(tmp_path, lambda: None)
+    if client.is_listening():
+        os.kill(client.status().pid, signal.SIGKILL)
+
+
+def _is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _start_stranger(state, version):
+    process = subprocess.Popen([sys.executable, FAKE, state / "packets.sock", version])
+    client = PacketClient(state, lambda: None)
+    while not client.is_listening():
+        time.sleep(0.01)
+    return process
+
+
+def test_one_is_started_in_a_session_of_its_own_and_outlives_us(state):
+    async def go():
+        stand = Stand(state)
+        async with stand.running() as pid:
+            assert os.getsid(pid) == pid
+            assert stand.adoptions == 1
+            assert stand.condition.is_true
+            assert stand.client.load(Snapshot(generation=2, table="t")) is True
+        return pid
+
+    pid = asyncio.run(go())
+    assert _is_alive(pid)
+    assert read_snapshot(state / "snapshot.json").generation == 2
+
+
+def test_none_is_started_before_a_snapshot_stands(state):
+    async def go():
+        stand = Stand(state)
+        task = asyncio.get_running_loop().create_task(stand.keeper.run())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        return stand.keeper.starts
+
+    assert asyncio.run(go()) == 0
+
+
+def test_a_living_one_is_adopted(state):
+    process = _start_stranger(state, "1")
+
+    async def go():
+        stand = Stand(state)
+        async with stand.running() as pid:
+            assert stand.keeper.starts == 0
+            return pid
+
+    assert asyncio.run(go()) == process.pid
+    process.kill()
+    process.wait()
+
+
+def test_one_of_another_version_is_replaced(state):
+    process = _start_stranger(state, "0.9")
+
+    async def go():
+        stand = Stand(state)
+        async with stand.running() as pid:
+            assert stand.keeper.status.version == "1"
+            return pid
+
+    assert asyncio.run(go()) != process.pid
+    assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize(("queue", "is_replaced"), [(101, False), (7, True)])
+def test_one_on_other_queues_is_replaced(state, queue, is_replaced):
+    write_snapshot(state / "snapshot.json", Snapshot(generation=41, table="t"))
+    process = _start_stranger(state, "1")
+
+    async def go():
+        stand = Stand(state)
+        assert stand.client.former_generation == 41
+        async with stand.running(Snapshot(generation=42, table="t", answer_queue=queue)) as pid:
+            return pid
+
+    assert (asyncio.run(go()) != process.pid) == is_replaced
+    process.kill()
+    process.wait()
+
+
+def test_a_dead_one_is_started_again_and_adopted_anew(state):
+    async def go():
+        stand = Stand(state)
+        async with stand.running() as pid:
+            os.kill(pid, signal.SIGKILL)
+            await stand.until(lambda: not stand.client.is_alive)
+            assert stand.client.restore(["d4-x"]) is False
+            await stand.until(lambda: stand.keeper.status is not None and stand.keeper.status.pid != pid)
+            assert stand.adoptions == 2
+            assert stand.keeper.starts == 2
+
+    asyncio.run(go())
+
+
+def test_one_that_cannot_start_is_tried_again_and_told(state):
+    async def go():
+        stand = Stand(state, command=["/bin/false"])
+        task = asyncio.get_running_loop().create_task(stand.keeper.run())
+        await asyncio.sleep(0)
+        stand.client.load(Snapshot(generation=1, table="t"))
+        await stand.until(lambda: stand.keeper.starts >= 2)
+        task.cancel()
+        return stand.condition
+
+    condition = asyncio.run(go())
+    assert (condition.is_true, condition.reason) == (False, "NotStarted")
+    assert "status 1" in condition.message
+
+
+def test_one_that_is_stopped_is_reported_and_left_alone(state):
+    async def go():
+        stand = Stand(state)
+        stand.client._link._timeout = 0.1
+        async with stand.running() as pid:
+            os.kill(pid, signal.SIGSTOP)
+            try:
+                await stand.until(lambda: stand.condition.reason == "Unresponsive")
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await stand.until(lambda: stand.condition.reason == "Running")
+            assert stand.keeper.starts == 1
+
+    asyncio.run(go())
+
+
+@pytest.mark.parametrize("is_deaf", [False, True])
+def test_end_takes_it_out(state, is_deaf, monkeypatch):
+    monkeypatch.setattr("tidegate.agent.packet_keeper.STOP_SECONDS", 0.2 if is_deaf else 5.0)
+
+    async def go():
+        stand = Stand(state)
+        async with stand.running() as pid:
+            pass
+        if is_deaf:
+            monkeypatch.setattr(stand.client, "stop", lambda: None)
+        await stand.keeper.end()
+        return pid
+
+    pid = asyncio.run(go())
+    assert not _is_alive(pid)

@@ -1,0 +1,133 @@
+"""What the control process asks of the packet process: snapshots in, names and explanations out. Blocks.
+
+Implements `sync.loop.PacketSide`. Whether a packet process is alive is the keeper's knowledge; here it decides between
+"nobody to tell" (it will read the snapshot when it starts) and an error that is worth another attempt.
+"""
+
+import socket
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dnsagent.link import LinkClient
+from dnsagent.snapshot import Snapshot
+from dnsagent.snapshot_file import SnapshotError, private_directory, read_snapshot, write_snapshot
+from policy.rules import IPAddress
+from tidegate.agent.packets import SNAPSHOT, SOCKET
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacketStatus:
+    """What a packet process says about itself."""
+
+    pid: int
+    version: str
+    generation: int
+    counters: dict[str, int] = field(default_factory=dict)
+    elements: int = 0
+    """Learned addresses in the kernel."""
+    ailments: tuple[str, ...] = ()
+    """Why a queue or the query log is not healthy."""
+
+    @classmethod
+    def read(cls, reply: dict[str, Any]) -> "PacketStatus":
+        """From the reply to `status`."""
+        return cls(
+            pid=int(reply["pid"]),
+            version=str(reply["version"]),
+            generation=int(reply["generation"]),
+            counters={str(name): int(count) for name, count in reply["counters"].items()},
+            elements=int(reply["elements"]),
+            ailments=tuple(str(item["reason"]) for item in reply["health"] if not item["healthy"]),
+        )
+
+
+class PacketClient:
+    """Speaks to the packet process of one state directory."""
+
+    def __init__(self, state: Path, on_first_snapshot: Callable[[], None]) -> None:
+        """Reads the snapshot that stands there, if one does. `on_first_snapshot` is called in the caller's thread."""
+        self.is_alive = False
+        """Set by the keeper."""
+        self.must_replace = False
+        """A packet process that runs already is bound to other queues than the present snapshot names."""
+        self._state = state
+        self._path = state / SNAPSHOT
+        self._former = _former(self._path)
+        self._on_first_snapshot = on_first_snapshot
+        self._has_written = False
+        self._link = LinkClient(state / SOCKET)
+
+    def is_listening(self) -> bool:
+        """Whether somebody has the socket open, even if he does not come to take connections."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)  # noqa: FBT003 - the standard library's own
+            try:
+                probe.connect(str(self._state / SOCKET))
+            except BlockingIOError:
+                return True  # so many wait already that he seems to be stopped
+            except OSError:
+                return False
+        return True
+
+    @property
+    def former_generation(self) -> int:
+        """Of the snapshot that stood there before us; 0 if none did. Ours go on from it."""
+        return 0 if self._former is None else self._former.generation
+
+    def load(self, snapshot: Snapshot) -> bool:
+        """Writes the snapshot, then has it loaded."""
+        private_directory(self._state)
+        write_snapshot(self._path, snapshot)
+        if not self._has_written:
+            self._has_written = True
+            self.must_replace = self._former is not None and bindings(self._former) != bindings(snapshot)
+            self._on_first_snapshot()
+        return self._tell("load", path=str(self._path))
+
+    def restore(self, sets: Collection[str]) -> bool:
+        """Has it write what it knows into these sets."""
+        return self._tell("restore", sets=sorted(sets))
+
+    def forget(self, addresses: Collection[IPAddress]) -> bool:
+        """Has it forget what these addresses have learned."""
+        return self._tell("forget", addresses=sorted(map(str, addresses)))
+
+    def status(self) -> PacketStatus:
+        """What it says about itself.
+
+        Raises:
+            LinkError: it cannot be reached, or does not answer.
+        """
+        return PacketStatus.read(self._link.call("status"))
+
+    def stop(self) -> None:
+        """Asks it to end. Raises as `status`."""
+        self._link.call("stop")
+
+    def names(self) -> list[dict[str, Any]]:
+        """Every learned name. Raises as `status`."""
+        return self._link.names()
+
+    def explain(self, **question: str) -> dict[str, Any]:
+        """What it knows about an address or a name, as an endpoint sees it. Raises as `status`."""
+        return self._link.call("explain", **question)
+
+    def _tell(self, command: str, **fields: object) -> bool:
+        if not self.is_alive:
+            return False
+        self._link.call(command, **fields)
+        return True
+
+
+def bindings(snapshot: Snapshot) -> tuple[str, int, int, int]:
+    """What a packet process is bound to from its start: another value needs another process."""
+    return (snapshot.table, snapshot.answer_queue, snapshot.denied_queue, snapshot.query_group)
+
+
+def _former(path: Path) -> Snapshot | None:
+    try:
+        return read_snapshot(path)
+    except (OSError, SnapshotError):
+        return None
