@@ -7,11 +7,11 @@ from ipaddress import ip_address
 import pytest
 
 from nft.errors import NftError
-from reconcile.clock import ManualClock
+from reconcile.clock import SystemClock
+from reconcile.throttle import ThrottleSettings
 from tests.sync.documents import policy, tell, workload
 from tidegate.config.settings import Settings
 from tidegate.render.settings import from_configuration
-from tidegate.sync import loop as loops
 from tidegate.sync.conditions import Conditions, ConditionType
 from tidegate.sync.desired import Desired, learned_sets
 from tidegate.sync.loop import ApplyLoop, Parts
@@ -93,7 +93,7 @@ def parts(world):
     with ThreadPoolExecutor(1) as thread:
         yield Parts(
             desired=Desired("n", GIVEN), table=world, packets=world, connections=world,
-            conditions=Conditions(), clock=ManualClock(), thread=thread,
+            conditions=Conditions(), clock=SystemClock(), thread=thread,
         )  # fmt: skip
 
 
@@ -253,9 +253,8 @@ def test_a_new_packet_process_is_told_the_present_snapshot(loop, parts, world):
     assert loop.progress.is_settled
 
 
-def test_the_running_loop_retries_by_itself_and_says_so(loop, parts, world, monkeypatch):
-    monkeypatch.setattr(loops, "FIRST_RETRY_SECONDS", 0.01)
-    loop = ApplyLoop(parts)
+def test_the_running_loop_retries_by_itself_and_says_so(parts, world):
+    loop = ApplyLoop(parts, throttle=ThrottleSettings(retry_seconds=0.03))
     world.failures["apply"] = 2
     tell(parts.desired, workload("x"))
     parts.desired.in_sync()

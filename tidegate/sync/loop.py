@@ -14,8 +14,10 @@ be done twice. Nothing touches the kernel before all documents were told.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -26,19 +28,17 @@ from nfq.errors import QueueError
 from nft.errors import NftError
 from policy.rules import IPAddress
 from reconcile.clock import Clock
+from reconcile.throttle import Throttle, ThrottleSettings
 from tidegate.render import TableChange
-from tidegate.sync.backoff import Backoff
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired, Step
 from tidegate.sync.progress import Progress
 
 T = TypeVar("T")
 
-FIRST_RETRY_SECONDS = 0.1
-MOST_RETRY_SECONDS = 5.0
-"""A kernel that refuses for long (memory is short, another program is in the way) is asked again soon after."""
-LEAST_SPACING_SECONDS = 0.02
-"""Between two rounds: what comes meanwhile is applied together; a flood of documents costs fifty rounds a second."""
+THROTTLE = ThrottleSettings(interval_seconds=0.02, longest_retry_seconds=5.0)
+"""A flood of documents costs fifty rounds a second. A kernel that refuses for long (memory is short, another program is
+in the way) is asked again soon after it mends."""
 
 
 class KernelTable(Protocol):
@@ -120,12 +120,12 @@ class Parts:
 class ApplyLoop:
     """Owns the order of things; what it works with is given."""
 
-    def __init__(self, parts: Parts, *, refresh_seconds: float = 0.0) -> None:
+    def __init__(self, parts: Parts, *, refresh_seconds: float = 0.0, throttle: ThrottleSettings = THROTTLE) -> None:
         self.progress = Progress()
         self._parts = parts
-        self._refresh_seconds = refresh_seconds or None
-        self._wake = asyncio.Event()
-        self._backoff = Backoff(FIRST_RETRY_SECONDS, MOST_RETRY_SECONDS)
+        self._refresh_seconds = refresh_seconds or math.inf
+        self._throttle = Throttle(throttle)
+        self._woken = asyncio.Event()
         self._undone = _Undone()
         self._latest: Step | None = None
         """The step whose snapshot was loaded last: a new packet process is told it again."""
@@ -136,7 +136,7 @@ class ApplyLoop:
 
     def wake(self) -> None:
         """There may be something to do."""
-        self._wake.set()
+        self._woken.set()
 
     def distrust(self) -> None:
         """Another program has touched the table."""
@@ -150,25 +150,35 @@ class ApplyLoop:
 
     async def run(self) -> None:
         """Works until cancelled."""
-        delay = self._refresh_seconds
+        clock = self._parts.clock
         while True:
-            await self._wait(delay)
-            delay = self._refresh_seconds
+            await self._until_due()
             try:
                 await self.round()
             except (NftError, QueueError, OSError) as error:
-                delay = self._backoff.next_delay()
-                self._report_failure(error, delay)
-            await asyncio.sleep(LEAST_SPACING_SECONDS)
+                self._throttle.note_failure(clock.now())
+                self._report_failure(error)
+            else:
+                self._throttle.note_success(clock.now())
 
-    async def _wait(self, delay: float | None) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), delay)
-        except TimeoutError:
-            # Time to try again, or to look whether the kernel still agrees.
-            if not self._backoff.failures:
+    async def _until_due(self) -> None:
+        clock, throttle = self._parts.clock, self._throttle
+        refresh_at = clock.now() + self._refresh_seconds
+        while True:
+            now = clock.now()
+            if self._woken.is_set():
+                self._woken.clear()
+                throttle.note_change(now)
+            if throttle.is_due(now):
+                return
+            if now >= refresh_at:
+                refresh_at = math.inf
                 self.distrust()
-        self._wake.clear()
+                continue
+            wanted_at = throttle.next_at()
+            delay = min(refresh_at, math.inf if wanted_at is None else wanted_at) - now
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), None if math.isinf(delay) else delay)
 
     async def round(self) -> None:
         """Takes what is new and does what is undone.
@@ -262,7 +272,6 @@ class ApplyLoop:
     def _report_success(self) -> None:
         was_settled = self.progress.is_settled
         self.progress.is_settled = not self._undone and self.progress.packets == self.progress.wanted
-        self._backoff.reset()
         applied = Condition(
             type=ConditionType.APPLIED, is_true=True, reason="Applied", message=f"generation {self.progress.applied}"
         )
@@ -270,8 +279,8 @@ class ApplyLoop:
         if self.progress.is_settled and not was_settled:
             self._log.info("policy in force", generation=self.progress.applied)
 
-    def _report_failure(self, error: Exception, retry_seconds: float) -> None:
+    def _report_failure(self, error: Exception) -> None:
         reason = "KernelRefused" if isinstance(error, NftError | QueueError) else "PacketProcessRefused"
         failed = Condition(type=ConditionType.APPLIED, is_true=False, reason=reason, message=str(error))
         self._parts.conditions.put(failed, self._parts.clock.wall())
-        self._log.warning("cannot apply", error=str(error), retry_seconds=retry_seconds)
+        self._log.warning("cannot apply", error=str(error), failures=self._throttle.failures)
