@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from policy.errors import Fault, Faults
-from policy.resources import faults
+from policy.resources import faults, names
 from policy.resources.conditions import complaints
 from policy.resources.fields import shown
-from policy.resources.metadata import Resource
+from policy.resources.metadata import DEFAULT_NAMESPACE, Resource, ResourceKey
 from policy.resources.partial import partial
 from policy.resources.registry import KINDS, Kind
 
@@ -38,6 +38,16 @@ def identify(document: object) -> Identity:
     return Identity(
         _text(document, "apiVersion"), _text(document, "kind"), _text(metadata, "namespace"), _text(metadata, "name")
     )
+
+
+def key_of(document: object) -> ResourceKey | None:
+    """Which resource a document is about, right or wrong; None if it does not say so in a way that could be right."""
+    identity = identify(document)
+    kind = KINDS.get((identity.api_version, identity.kind))
+    if kind is None or not identity.name or names.wrong_name(kind.model.KIND, identity.name):
+        return None
+    namespace = (identity.namespace or DEFAULT_NAMESPACE) if kind.model.IS_NAMESPACED else ""
+    return ResourceKey(kind.model.KIND, namespace, identity.name)
 
 
 def decode(document: object) -> Resource | Faults:

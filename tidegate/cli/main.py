@@ -21,6 +21,7 @@ class Entry:
 
 
 COMMANDS = {
+    "validate": Entry("validate", "validate"),
     "run": Entry("run", "run"),
     "status": Entry("status", "status"),
     "endpoints": Entry("endpoints", "endpoints"),

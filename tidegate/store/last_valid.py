@@ -1,0 +1,187 @@
+"""What a directory of files means, given what it meant before (docs/adr/0011-last-valid-meaning.md).
+
+    a valid document                                  in force
+    a document that was never valid                   not in force, InvalidResource
+    a document that was valid and is not any more     its last valid meaning stays in force, StaleResource
+    a second document about the same resource         not in force, InvalidResource; the first place counts
+    a document or file that is gone                   not in force
+
+Pure: takes entries, gives updates and problems. Places are compared as `file#index`, files in the order of their names.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from policy.errors import Fault
+from policy.resources.metadata import Resource, ResourceKey
+from tidegate.store.entries import Entry
+
+
+class ProblemKind(StrEnum):
+    """What becomes of a faulty document; the words of the conditions in status."""
+
+    INVALID = "InvalidResource"
+    """It has no effect."""
+    STALE = "StaleResource"
+    """What it said when it was last valid is still in force."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One field of one document that is wrong, and what that leads to."""
+
+    kind: ProblemKind
+    file: str
+    index: int
+    line: int
+    path: str
+    """The field; "" for the whole document."""
+    message: str
+    """Whom it is about, what is wrong, what is in force."""
+
+    @property
+    def subject(self) -> str:
+        """The place, as `file#index`."""
+        return f"{self.file}#{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A resource is in force from now on, or (None) not any more."""
+
+    key: ResourceKey
+    resource: Resource | None
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What follows from a change of files."""
+
+    updates: tuple[Update, ...]
+    """Only real changes, by key."""
+    problems: tuple[Problem, ...]
+    """Everything that is wrong now, by place; not only what changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where the meaning of a key comes from."""
+
+    file: str
+    entry: Entry
+    resource: Resource
+
+
+class LastValid:
+    """Holds state: the entries of each file, and what is in force."""
+
+    def __init__(self) -> None:
+        self._files: dict[str, tuple[Entry, ...]] = {}
+        self._in_force: dict[ResourceKey, _Place] = {}
+        self.problems: tuple[Problem, ...] = ()
+        """Everything that was wrong when last asked."""
+
+    def take(self, changed: Mapping[str, tuple[Entry, ...] | None]) -> Changes:
+        """What follows from these files having these entries now; None for a file that is gone. Linear in all files."""
+        for file, entries in changed.items():
+            if entries is None:
+                self._files.pop(file, None)
+            else:
+                self._files[file] = entries
+        wanted, duplicates = self._valid()
+        faulty = [(file, entry) for file, entry in self._all() if entry.faults]
+        kept = self._kept(wanted, faulty)
+        updates = tuple(self._updates(wanted))
+        self._in_force = wanted
+        problems = [*duplicates, *_problems(faulty, kept)]
+        self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.index, problem.path)))
+        return Changes(updates, self.problems)
+
+    def _all(self) -> Iterator[tuple[str, Entry]]:
+        return ((file, entry) for file in sorted(self._files) for entry in self._files[file])
+
+    def _valid(self) -> tuple[dict[ResourceKey, _Place], list[Problem]]:
+        wanted: dict[ResourceKey, _Place] = {}
+        duplicates = []
+        for file, entry in self._all():
+            if entry.resource is None:
+                continue
+            first = wanted.setdefault(entry.resource.key, _Place(file, entry, entry.resource))
+            if first.entry is not entry:
+                duplicates.append(_duplicate(file, entry, first))
+        return wanted, duplicates
+
+    def _kept(
+        self, wanted: dict[ResourceKey, _Place], faulty: list[tuple[str, Entry]]
+    ) -> Mapping[int, list[ResourceKey]]:
+        """Keeps in force what faulty documents meant before; which keys, by the identity of the entry."""
+        kept: dict[int, list[ResourceKey]] = {}
+        for key, place in self._in_force.items():
+            if key not in wanted and (entry := _successor(key, place.file, faulty)) is not None:
+                wanted[key] = place
+                kept.setdefault(id(entry), []).append(key)
+        return kept
+
+    def _updates(self, wanted: Mapping[ResourceKey, _Place]) -> Iterator[Update]:
+        for key in sorted(self._in_force.keys() | wanted.keys()):
+            old, new = self._in_force.get(key), wanted.get(key)
+            if new is None:
+                yield Update(key, None)
+            elif old is None or (old.resource is not new.resource and old.resource != new.resource):
+                yield Update(key, new.resource)
+
+
+def _successor(key: ResourceKey, file: str, faulty: Iterable[tuple[str, Entry]]) -> Entry | None:
+    """The faulty document that was meant to be this resource: it says so, or cannot say and stands in the same file."""
+    candidates = [entry for where, entry in faulty if entry.key == key or (entry.key is None and where == file)]
+    return next((entry for entry in candidates if entry.key == key), candidates[0] if candidates else None)
+
+
+def _duplicate(file: str, entry: Entry, first: _Place) -> Problem:
+    return Problem(
+        kind=ProblemKind.INVALID,
+        file=file,
+        index=entry.index,
+        line=entry.line,
+        path="metadata.name",
+        message=duplicate_message(entry.resource.key if entry.resource else None, first.file, first.entry.line),
+    )
+
+
+def duplicate_message(key: ResourceKey | None, file: str, line: int) -> str:
+    """What is said of the second document about a resource."""
+    return f"cannot define {key} again: {file}, line {line}, already does, and counts"
+
+
+def _problems(faulty: Iterable[tuple[str, Entry]], kept: Mapping[int, list[ResourceKey]]) -> Iterator[Problem]:
+    for file, entry in faulty:
+        keys = kept.get(id(entry), [])
+        for path, (line, message) in _by_path(entry).items():
+            yield Problem(
+                kind=ProblemKind.STALE if keys else ProblemKind.INVALID,
+                file=file,
+                index=entry.index,
+                line=line,
+                path=path,
+                message=f"{_who(entry)}{message}{_consequence(keys)}",
+            )
+
+
+def _by_path(entry: Entry) -> Mapping[str, tuple[int, str]]:
+    """Line and text for each faulty field."""
+    found: dict[str, tuple[int, list[Fault]]] = {}
+    for fault, line in zip(entry.faults, entry.fault_lines, strict=True):
+        found.setdefault(fault.path, (line, []))[1].append(fault)
+    return {path: (line, "; ".join(fault.message for fault in faults)) for path, (line, faults) in found.items()}
+
+
+def _who(entry: Entry) -> str:
+    return f"{entry.key}: " if entry.key else ""
+
+
+def _consequence(keys: list[ResourceKey]) -> str:
+    if not keys:
+        return ""
+    shown = ", ".join(map(str, keys[:10])) + (f" and {len(keys) - 10} more" if len(keys) > 10 else "")
+    return f" (still in force as last valid: {shown})"
