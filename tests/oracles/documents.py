@@ -181,7 +181,7 @@ def _rule(chance: Random, direction: str) -> Document:
     action = chance.choices(["Allow", "Deny", "Pass", "Log"], [50, 25, 15, 10])[0]
     made: Document = {"action": action}
     family = chance.choice([4, 6])
-    has_nets = chance.random() < 0.4
+    has_nets = chance.random() < 0.5
     if chance.random() < (0.2 if has_nets else 0.1):
         made["ipVersion"] = family
     _protocol(chance, made, family)
@@ -214,7 +214,7 @@ def _icmp(chance: Random, made: Document, family: int) -> None:
     if "ipVersion" in made:
         made["ipVersion"] = family
     for key in ("icmp", "notICMP"):
-        if chance.random() < 0.4:
+        if chance.random() < 0.5:
             made[key] = {"type": chance.choice(words.ICMP_TYPES[family])}
             if chance.random() < 0.5:
                 made[key]["code"] = chance.choice(words.ICMP_CODES)
@@ -223,7 +223,7 @@ def _icmp(chance: Random, made: Document, family: int) -> None:
 def _entity(chance: Random, made: Document, family: int | None) -> Document:
     entity: Document = {}
     if family is not None and not _is_icmp_of_other_family(made, family):
-        if chance.random() < 0.4:
+        if chance.random() < 0.5:
             entity["nets"] = some(chance, [*words.NETS[family], words.EVERYTHING[family]], 1, 3)
         if chance.random() < 0.25:
             entity["notNets"] = some(chance, words.NETS[family], 1, 2)
@@ -260,8 +260,8 @@ def _rule_ports(chance: Random, made: Document) -> Document:
     if has_ports or protocol is None:
         pool += words.PORT_NAMES
     entity: Document = {}
-    if pool and chance.random() < (0.35 if has_ports else 0.15):
+    if pool and chance.random() < (0.45 if has_ports else 0.15):
         entity["ports"] = some(chance, pool, 1, 4)
-    if pool and chance.random() < 0.1:
+    if pool and chance.random() < 0.15:
         entity["notPorts"] = some(chance, pool, 1, 3)
     return entity

@@ -1,4 +1,4 @@
-"""The third oracle: the kernel itself, with real packets in network namespaces."""
+"""Three oracles, one truth table: real packets in network namespaces against the other two."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +13,7 @@ from tests.oracles.worlds import Probe, make_world
 from tidegate.judge.answer import PROFILE_TIER, Answer, DirectionAnswer
 from tidegate.judge.learned import learned_elements
 from tidegate.judge.nodes import node_state
+from tidegate.judge.simulated import Simulation
 from tidegate.render import RenderSettings, names, render_table
 from tidegate.render.script import script
 
@@ -76,15 +77,17 @@ def first_of_flows(packets: list[tuple[Probe, Packet]]) -> Iterator[tuple[Probe,
 
 
 @pytest.mark.parametrize("seed", WORLDS)
-def test_the_kernel_does_what_evaluate_says(seed):
+def test_the_kernel_does_what_evaluate_and_simulate_say(seed):
     """Verdict and deciding rule of every packet of a world; about 30 packets a world."""
     case = Case(make_world(seed, nodes=("node1",)))
+    simulation = Simulation(case.resources, case.names, SETTINGS)
     played, wrong = 0, []
     with ExitStack() as stack:
         node, interfaces = loaded(stack, case)
         for probe, packet in first_of_flows(case.packets):
             if crosses(packet, interfaces):
                 answer = case.evaluated(packet)
+                assert simulation.judge(packet).agrees(answer)
                 seen = node.play(packet, interfaces.get(packet.source.endpoint, OUTSIDE))
                 played += 1
                 if not agrees(answer, seen, interfaces.get(packet.destination.endpoint, OUTSIDE)):

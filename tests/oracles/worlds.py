@@ -52,11 +52,17 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         *made_tiers,
         *documents.policies(chance, known),
     )
+    rules = [
+        rule
+        for document in everything
+        for direction in ("ingress", "egress")
+        for rule in document.get("spec", {}).get(direction, ())
+    ]
     return World(
         seed=seed,
         documents=everything,
         names=_learned(chance, workloads),
-        probes=tuple(_probe(chance, number, workloads) for number in range(probes)),
+        probes=tuple(_probe(chance, number, workloads, rules) for number in range(probes)),
     )
 
 
@@ -85,23 +91,58 @@ def _learned(chance: Random, workloads: list[Document]) -> tuple[dict[str, str],
     return tuple(made)
 
 
-def _probe(chance: Random, number: int, workloads: list[Document]) -> Probe:
-    family = chance.choice([4, 6])
+def _probe(chance: Random, number: int, workloads: list[Document], rules: list[Document]) -> Probe:
+    """A packet from somewhere to somewhere; half of them are aimed at what some rule of the world is about."""
+    rule = chance.choice(rules) if rules and chance.random() < 0.5 else {}
+    family = _family(rule) or chance.choice([4, 6])
     one, other = _party(chance, workloads, family, 0.85), _party(chance, workloads, family, 0.55)
     if chance.random() < 0.06:
         other = {"host": chance.choice(words.NODES), "ip": words.NODE_ADDRESSES[family]}
     if "ip" in one and "ip" in other:
         one = _workload(chance, workloads, family) or one
     source, destination = (one, other) if chance.random() < 0.65 else (other, one)
-    probe: Probe = {"id": str(number), "from": source, "to": destination, "family": family}
-    protocol = chance.choices(["TCP", "UDP", "SCTP", "ICMP", "other"], [45, 25, 8, 15, 7])[0]
-    if protocol == "ICMP":
-        kind = chance.choice(words.ICMP_TYPES[family])
-        code = chance.choice(words.ICMP_CODES) if chance.random() < 0.5 else 0
-        return probe | {"protocol": "ICMP" if family == 4 else "ICMPv6", "icmpType": kind, "icmpCode": code}
+    probe = {"id": str(number), "from": source, "to": destination, "family": family}
+    return probe | _protocol(chance, family, rule)
+
+
+def _family(rule: Document) -> int | None:
+    """The family that the rule is about."""
+    if rule.get("protocol") in ("ICMP", 1, "ICMPv6", 58):
+        return 4 if rule["protocol"] in ("ICMP", 1) else 6
+    nets = [net for side in ("source", "destination") for net in rule.get(side, {}).get("nets", ())]
+    return _version(nets[0].split("/")[0]) if nets else rule.get("ipVersion")
+
+
+def _protocol(chance: Random, family: int, rule: Document) -> Probe:
+    icmp = "ICMP" if family == 4 else "ICMPv6"
+    protocol = rule.get("protocol") if chance.random() < 0.9 else None
+    if protocol is None:
+        protocol = chance.choices(["TCP", "UDP", "SCTP", icmp, "other"], [45, 25, 8, 15, 7])[0]
+    if protocol in (icmp, 1, 58):
+        return {"protocol": icmp} | _icmp(chance, family, rule)
     if protocol == "other":
-        return probe | {"protocol": chance.choice([47, 50, 132, 136])} | _ports(chance)
-    return probe | {"protocol": protocol} | _ports(chance)
+        protocol = chance.choice([47, 50, 132, 136])
+    ports = {"port": _port(chance, rule.get("destination", {})), "sourcePort": _port(chance, rule.get("source", {}))}
+    return {"protocol": protocol, **ports}
+
+
+def _icmp(chance: Random, family: int, rule: Document) -> Probe:
+    """The rule's type and code, or one of them, or others."""
+    wanted = rule.get("icmp") or rule.get("notICMP") or {}
+    kind, code = chance.choice(words.ICMP_TYPES[family]), chance.choice([0, 0, *words.ICMP_CODES])
+    return {
+        "icmpType": wanted.get("type", kind) if chance.random() < 0.8 else kind,
+        "icmpCode": wanted.get("code", code) if chance.random() < 0.6 else code,
+    }
+
+
+def _port(chance: Random, entity: Document) -> int:
+    """One of the rule's ports, one beside it, or any."""
+    wanted = [*entity.get("ports", ()), *entity.get("notPorts", ())]
+    numbers = [int(edge) for port in wanted for edge in str(port).split(":") if edge.isdigit()]
+    if numbers and chance.random() < 0.7:
+        return min(max(chance.choice(numbers) + chance.choice([0, 0, 0, -1, 1]), 1), 65535)
+    return chance.choice([*words.PORTS, *words.PORTS, 79, 82, 1023, 1024, 8444, 40000, 65535])
 
 
 def _party(chance: Random, workloads: list[Document], family: int, often: float) -> Probe:
@@ -129,14 +170,6 @@ def _is_ordinary(address: str) -> bool:
     """Whether a router would forward it."""
     ip = ip_address(address)
     return not (ip.is_multicast or ip.is_loopback or ip.is_unspecified or ip.is_link_local or ip.is_reserved)
-
-
-def _ports(chance: Random) -> Probe:
-    edges = [79, 82, 1023, 1024, 8444, 65535, 1]
-    return {
-        "port": chance.choice(words.PORTS if chance.random() < 0.8 else edges),
-        "sourcePort": chance.choice([*words.PORTS, 40000, 50000]),
-    }
 
 
 def _version(address: str) -> int:

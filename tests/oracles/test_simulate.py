@@ -1,0 +1,51 @@
+"""Two oracles, one truth table: the reference semantics against the rendered rules, on random worlds."""
+
+import pytest
+
+from tests.oracles.cases import Case
+from tests.oracles.shrink import shrunk
+from tests.oracles.worlds import make_world
+from tidegate.judge.simulated import Simulation
+from tidegate.render import policy as policy_module
+from tidegate.render.match import conditions
+
+WORLDS, PROBES, BATCH = 600, 40, 50
+MIN_CASES = 20_000
+
+
+@pytest.mark.parametrize("first", range(0, WORLDS, BATCH))
+def test_rendered_rules_say_what_evaluate_says(first):
+    """Verdict, tier, policy and rule, on both sides."""
+    played = 0
+    for seed in range(first, first + BATCH):
+        case = Case(make_world(seed, PROBES))
+        simulation = Simulation(case.resources, case.names)
+        for probe, packet in case.packets:
+            wanted, found = case.evaluated(packet), simulation.judge(packet)
+            assert found.agrees(wanted), report(case, probe)
+        played += len(case.packets)
+    assert played * (WORLDS / BATCH) >= MIN_CASES
+
+
+def report(case, probe):
+    """The disagreement in the smallest world that still has it, ready for `tidegate eval`."""
+    small = Case(shrunk(case.world, probe))
+    simulation = Simulation(small.resources, small.names)
+    answers = [
+        f"evaluate: {small.evaluated(packet).document(0)}\nsimulate: {simulation.judge(packet).document(0)}"
+        for _, packet in small.packets
+    ]
+    return "\n".join([f"seed {case.world.seed}, probe {probe['id']}", *answers, small.world.text()])
+
+
+def test_a_disagreement_is_reported_in_a_small_world(monkeypatch):
+    def forgetful(rule, content):
+        return () if rule.not_protocol else conditions(rule, content)
+
+    monkeypatch.setattr(policy_module, "conditions", forgetful)
+    with pytest.raises(AssertionError) as caught:
+        test_rendered_rules_say_what_evaluate_says(0)
+    text = str(caught.value)
+    assert "notProtocol" in text
+    assert text.count("kind: ") <= 3
+    assert text.count("action: ") <= 1

@@ -1,0 +1,56 @@
+"""What the comments of a rendered table mean: the rule of policy, or part of the frame around it, that they name."""
+
+from collections.abc import Iterator, Mapping
+
+from policy.evaluate import Happened
+from policy.rules import Action, Direction, EndpointPolicy, EndpointTier, NodeState, RuleID
+from tidegate.judge.answer import PROFILE_TIER, Step
+from tidegate.render import names
+
+_BY_ACTION = {
+    Action.ALLOW: Happened.ALLOWED,
+    Action.DENY: Happened.DENIED,
+    Action.PASS: Happened.PASSED,
+    Action.LOG: Happened.LOGGED,
+}
+_FRAME = {
+    "VXLAN from a workload": Happened.ENCAPSULATION_DENIED,
+    "IP in IP from a workload": Happened.ENCAPSULATION_DENIED,
+    "neighbour discovery": Happened.NEIGHBOUR_DISCOVERY_ALLOWED,
+    "workload to its own host": Happened.HOST_DENIED,
+}
+
+
+def spoken(state: NodeState) -> Mapping[str, Step]:
+    """The step that each comment stands for. Comments that are not here (jumps, conntrack) decide nothing of policy."""
+    steps = {comment: Step(happened=happened) for comment, happened in _FRAME.items()}
+    for policy in state.policies.values():
+        for rule in (*policy.ingress, *policy.egress):
+            steps[names.comment(rule.id)] = _step(rule.id, _BY_ACTION[rule.action])
+    for known in state.endpoints.values():
+        steps.update((names.comment(rule), _step(rule, happened)) for rule, happened in _ends(known, state))
+    return steps
+
+
+def _ends(known: EndpointPolicy, state: NodeState) -> Iterator[tuple[RuleID, Happened]]:
+    for direction in Direction:
+        for tier in known.tiers:
+            yield from _end_of_tier(tier, direction, state)
+        for profile in known.profiles:
+            if profile not in state.policies:
+                yield RuleID("", profile, direction, -1), Happened.PROFILE_MISSING
+        yield names.no_profile(direction), Happened.NO_PROFILE_MATCHED
+
+
+def _end_of_tier(tier: EndpointTier, direction: Direction, state: NodeState) -> Iterator[tuple[RuleID, Happened]]:
+    listed = tier.egress if direction is Direction.EGRESS else tier.ingress
+    decisive = [policy for policy in listed if policy not in state.policies or not state.policies[policy].is_staged]
+    if decisive:
+        does_pass = tier.default_action is Action.PASS
+        happened = Happened.END_OF_TIER_PASSED if does_pass else Happened.END_OF_TIER_DENIED
+        yield names.end_of_tier(tier.name, decisive[-1], direction), happened
+
+
+def _step(rule: RuleID, happened: Happened) -> Step:
+    policy = None if rule.policy == names.NO_PROFILE else rule.policy
+    return Step(happened=happened, tier=rule.tier or PROFILE_TIER, policy=policy, rule=rule.index)
