@@ -23,7 +23,7 @@ HISTORY_SECONDS = 3600.0
 
 
 class Known(NamedTuple):
-    """An address as an endpoint was told it."""
+    """How an endpoint was told an address. The addresses of one answer share it where their TTLs are the same."""
 
     learned_at: Instant
     ttl: int
@@ -44,8 +44,8 @@ class NameCache:
         self.forgotten_names = 0
         self.forgotten_addresses = 0
 
-    def note(self, endpoint: str, name: bytes, address: bytes, known: Known) -> None:
-        """The endpoint was told this address for the name."""
+    def note(self, endpoint: str, name: bytes, told: dict[bytes, Known]) -> None:
+        """The endpoint was told these addresses for the name. Takes the dictionary over."""
         names = self._endpoints.get(endpoint)
         if names is None:
             names = self._endpoints[endpoint] = OrderedDict()
@@ -54,13 +54,14 @@ class NameCache:
             if len(names) >= self._max_names:
                 names.popitem(last=False)
                 self.forgotten_names += 1
-            names[name] = {address: known}
+            names[name] = told
             return
         names.move_to_end(name)
-        if address not in addresses and len(addresses) >= self._max_addresses:
-            del addresses[next(iter(addresses))]
-            self.forgotten_addresses += 1
-        addresses[address] = known
+        for address, known in told.items():
+            if address not in addresses and len(addresses) >= self._max_addresses:
+                del addresses[next(iter(addresses))]
+                self.forgotten_addresses += 1
+            addresses[address] = known
 
     def entries(self, endpoint: str | None = None) -> Iterator[tuple[str, bytes, bytes, Known]]:
         """(endpoint, name, address, known) of one endpoint or of all. Not to be changed meanwhile."""

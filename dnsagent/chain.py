@@ -1,16 +1,19 @@
 """From the name that was asked to the addresses at the end of its aliases.
 
-Records may come in any order; what counts is that each owner is reached from the question (RFC 1034 3.6.2, RFC 6672
-for DNAME). What is not reached was put there for another purpose and teaches nothing.
+Records may come in any order; what counts is that each owner is reached from the question (RFC 1034 3.6.2, RFC 6672 for
+DNAME). What is not reached was put there for another purpose and teaches nothing.
 """
 
 from enum import StrEnum
-from typing import NamedTuple
 
-from dnsagent.codec import AliasRecord, Answer
+from dnsagent.codec import AddressRecord, AliasRecord, Answer
 
 MAX_HOPS = 16
 """Resolvers give up after 8 to 12."""
+
+Resolved = tuple[tuple[bytes, ...], int, bytes]
+"""The names on the way to an address as wire keys, the one that was asked first; the least TTL on that way, in seconds as
+on the wire; the address."""
 
 
 class Trouble(StrEnum):
@@ -21,60 +24,52 @@ class Trouble(StrEnum):
     LOOP = "chain-loop"
 
 
-class Resolved(NamedTuple):
-    """An address, and every name on the way to it, the one that was asked first."""
-
-    names: tuple[bytes, ...]
-    """Wire keys."""
-    ttl: int
-    """The least on the way, seconds as on the wire."""
-    address: bytes
-    is_hint: bool
-
-
 def resolve(answer: Answer) -> tuple[list[Resolved], list[Trouble]]:
-    """The addresses that the question leads to, and what was refused, one item a record."""
+    """The addresses that the question leads to, hints last, and what was refused, one item a record."""
+    records = answer.addresses + answer.hints if answer.hints else answer.addresses
     if not answer.aliases and not answer.delegations:
-        return _direct(answer)
+        return _direct(answer.name, records)
     path, ttls, trouble = _walk(answer)
     if trouble is not None:
         return [], [trouble]
     reached = {name: number for number, name in enumerate(path)}
-    found, refused = [], []
-    for is_hint, records in ((False, answer.addresses), (True, answer.hints)):
-        for record in records:
-            number = reached.get(record.owner)
-            if number is None:
-                refused.append(Trouble.OUT_OF_CHAIN)
-            else:
-                ttl = min(record.ttl, ttls[number])
-                found.append(Resolved(path[: number + 1], ttl, record.address, is_hint))
+    found: list[Resolved] = []
+    refused: list[Trouble] = []
+    ways: dict[int, tuple[bytes, ...]] = {}
+    for owner, ttl, address in records:
+        number = reached.get(owner)
+        if number is None:
+            refused.append(Trouble.OUT_OF_CHAIN)
+            continue
+        way = ways.get(number)
+        if way is None:
+            # One tuple for all records of an owner: who comes after may tell by identity that the names are the same.
+            way = ways[number] = path[: number + 1]
+        found.append((way, min(ttl, ttls[number]), address))
     return found, refused
 
 
-def _direct(answer: Answer) -> tuple[list[Resolved], list[Trouble]]:
+def _direct(name: bytes, records: list[AddressRecord]) -> tuple[list[Resolved], list[Trouble]]:
     """The common case: every owner is the name itself."""
-    name = answer.name
     names = (name,)
-    found = [Resolved(names, item.ttl, item.address, False) for item in answer.addresses if item.owner == name]  # noqa: FBT003
-    found += [Resolved(names, item.ttl, item.address, True) for item in answer.hints if item.owner == name]  # noqa: FBT003
-    refused = len(answer.addresses) + len(answer.hints) - len(found)
-    return found, [Trouble.OUT_OF_CHAIN] * refused
+    found: list[Resolved] = [(names, ttl, address) for owner, ttl, address in records if owner == name]
+    return found, [Trouble.OUT_OF_CHAIN] * (len(records) - len(found))
 
 
 def _walk(answer: Answer) -> tuple[tuple[bytes, ...], list[int], Trouble | None]:
     """The names from the question on, and for each the least TTL on the way to it."""
-    aliases = {record.owner: record for record in reversed(answer.aliases)}
+    aliases = {record[0]: record for record in reversed(answer.aliases)}
     path, ttls, name, least = [answer.name], [_NEVER], answer.name, _NEVER
     while True:
         step = aliases.get(name) or _delegated(name, answer.delegations)
         if step is None:
             return tuple(path), ttls, None
-        if step.target in path:
+        _, ttl, target = step
+        if target in path:
             return (), [], Trouble.LOOP
         if len(path) > MAX_HOPS:
             return (), [], Trouble.TOO_LONG
-        name, least = step.target, min(least, step.ttl)
+        name, least = target, min(least, ttl)
         path.append(name)
         ttls.append(least)
 
@@ -84,10 +79,10 @@ _NEVER = 2**32
 
 def _delegated(name: bytes, delegations: list[AliasRecord]) -> AliasRecord | None:
     """The alias that a DNAME above the name makes (RFC 6672 2.2): its own owner is not renamed."""
-    for record in delegations:
-        head = len(name) - len(record.owner)
-        if head > 0 and name.endswith(record.owner) and _is_label_start(name, head):
-            return AliasRecord(name, record.ttl, name[:head] + record.target)
+    for owner, ttl, target in delegations:
+        head = len(name) - len(owner)
+        if head > 0 and name.endswith(owner) and _is_label_start(name, head):
+            return name, ttl, name[:head] + target
     return None
 
 

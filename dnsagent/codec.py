@@ -71,23 +71,12 @@ class Question(NamedTuple):
     class_: int
 
 
-class AddressRecord(NamedTuple):
-    """An A or AAAA record, or an address hint of an HTTPS or SVCB record."""
-
-    owner: bytes
-    """Wire key."""
-    ttl: int
-    """Seconds as on the wire, 0 to 2**32-1."""
-    address: bytes
-    """4 or 16 bytes."""
-
-
-class AliasRecord(NamedTuple):
-    """A CNAME record."""
-
-    owner: bytes
-    ttl: int
-    target: bytes
+# Records are bare tuples: an answer has five of them, and a named one costs as much as reading it.
+AddressRecord = tuple[bytes, int, bytes]
+"""An A or AAAA record, or an address hint of an HTTPS or SVCB record: owner (wire key), TTL (seconds as on the wire, 0
+to 2**32-1), address (4 or 16 bytes)."""
+AliasRecord = tuple[bytes, int, bytes]
+"""A CNAME or DNAME record: owner, TTL, target."""
 
 
 class Answer(NamedTuple):
@@ -165,12 +154,12 @@ def _read_records(data: bytes, names: "_NameReader", at: int, count: int, answer
         if kind == _A or kind == _AAAA:  # noqa: PLR1714, SIM109 - half the cost of a membership test
             if length != (4 if kind == _A else 16):
                 raise DecodeError(f"address of {length} bytes", start)
-            answer.addresses.append(AddressRecord(owner, ttl, data[start:at]))
+            answer.addresses.append((owner, ttl, data[start:at]))
         elif kind == _CNAME or kind == _DNAME:  # noqa: PLR1714, SIM109
             target, end = read_name(start)
             if end != at:
                 raise DecodeError("record data of another length than its name", start)
-            (answer.aliases if kind == _CNAME else answer.delegations).append(AliasRecord(owner, ttl, target))
+            (answer.aliases if kind == _CNAME else answer.delegations).append((owner, ttl, target))
         elif kind == _HTTPS or kind == _SVCB:  # noqa: PLR1714, SIM109
             _read_service(data, names, owner, ttl, start, at, answer)
 
@@ -187,7 +176,7 @@ def _read_service(
         raise DecodeError("service record's name runs past its data", start)
     if priority == 0:
         if target:
-            answer.aliases.append(AliasRecord(owner, ttl, target))
+            answer.aliases.append((owner, ttl, target))
         return
     while at < end:
         if at + 4 > end:
@@ -200,8 +189,7 @@ def _read_service(
         if width:
             if length % width or not length:
                 raise DecodeError("address hint of a wrong length", at)
-            hints = (AddressRecord(owner, ttl, data[i : i + width]) for i in range(at, at + length, width))
-            answer.hints.extend(hints)
+            answer.hints.extend((owner, ttl, data[i : i + width]) for i in range(at, at + length, width))
         at += length
 
 

@@ -115,8 +115,8 @@ class Learner:
         except DecodeError:
             return
         if endpoint is not None:
-            for record in answer.addresses[:MAX_ADDRESSES_PER_ANSWER]:
-                self.refusals.note(endpoint.id, record.address, "untrusted-server", answer.name, now)
+            for _, _, address in answer.addresses[:MAX_ADDRESSES_PER_ANSWER]:
+                self.refusals.note(endpoint.id, address, "untrusted-server", answer.name, now)
 
     def is_open(self, client: bytes, address: bytes, now: Instant) -> bool:
         """Whether any rule of the endpoint has the address among its learned ones."""
@@ -144,9 +144,8 @@ class Learner:
             found, _ = resolve(decode_answer(packet.payload))
         except DecodeError:
             return
-        for item in found:
-            known = Known(told_at, item.ttl, packet.server, item.names)
-            self.names.note(endpoint.id, item.names[0], item.address, known)
+        if found:
+            self._note_names(endpoint, packet.server, found, told_at)
 
     def adopt(self, plan: Plan, now: Instant) -> list[Element]:
         """Takes a new snapshot; returns what the answers of the past open under it (back-fill)."""
@@ -154,7 +153,7 @@ class Learner:
         known_ids = {endpoint.id: endpoint for endpoint in plan.endpoints.values()}
         for gone in set(self.names.endpoints()) - known_ids.keys():
             self.names.forget(gone)
-        found: dict[ElementKey, Element] = {}
+        opened: list[Element] = []
         for endpoint_id, name, address, known in self.names.entries():
             endpoint = known_ids[endpoint_id]
             for number in plan.index.find(name) & endpoint.rules:
@@ -162,11 +161,8 @@ class Learner:
                 deadline = Instant(known.learned_at + rule.lifetime(known.ttl))
                 if deadline <= now or plan.guard.judge(address, allow_private=rule.allow_private):
                     continue
-                for element in self._opened(rule, endpoint, address, deadline, now):
-                    earlier = found.get(element.key)
-                    if earlier is None or earlier.deadline < element.deadline:
-                        found[element.key] = element
-        return list(found.values())
+                self._open(rule, endpoint, address, deadline, now, opened)
+        return opened
 
     def revoked(self, plan: Plan) -> list[ElementKey]:
         """Elements whose endpoint no longer exists in the plan, or whose set it no longer may use."""
@@ -206,7 +202,7 @@ class Learner:
         mismatch = self.queries.take(_conversation(packet), asked, now)
         if mismatch is not None and not self._is_excused(mismatch, now):
             self.counters[mismatch] += 1
-            self._refuse(endpoint, mismatch, answer.name, (r.address for r in answer.addresses), now)
+            self._refuse(endpoint, mismatch, answer.name, (address for _, _, address in answer.addresses), now)
             return []
         found, troubles = resolve(answer)
         for trouble in troubles:
@@ -217,25 +213,42 @@ class Learner:
         return found
 
     def _learn(self, endpoint: EndpointPlan, server: bytes, found: list[Resolved], now: Instant) -> list[Element]:
+        self._note_names(endpoint, server, found, now)
+        plan = self.plan
         elements: list[Element] = []
         names: tuple[bytes, ...] = ()
-        numbers: frozenset[int] = frozenset()
-        for item in found:
-            if item.names is not names:
-                names = item.names
-                numbers = self._rules(names, endpoint)
-            known = Known(now, item.ttl, server, names)
-            self.names.note(endpoint.id, names[0], item.address, known)
-            for number in numbers:
-                rule = self.plan.rules[number]
-                guard = self.plan.guard.judge(item.address, allow_private=rule.allow_private)
-                if guard is not None:
-                    self.counters[guard] += 1
-                    self._refuse(endpoint, guard, names[0], (item.address,), now)
+        rules: list[RulePlan] = []
+        for way, ttl, address in found:
+            if way is not names:
+                names = way
+                rules = [plan.rules[number] for number in self._rules(names, endpoint)]
+            if not rules:
+                continue
+            guard = plan.guard.judge(address)
+            for rule in rules:
+                if guard is not None and not self._is_admitted(rule, address, names[0], endpoint, now):
                     continue
-                deadline = Instant(now + rule.lifetime(item.ttl))
-                elements += self._opened(rule, endpoint, item.address, deadline, now)
+                self._open(rule, endpoint, address, now + rule.lifetime(ttl), now, elements)
         return elements
+
+    def _note_names(self, endpoint: EndpointPlan, server: bytes, found: list[Resolved], told_at: Instant) -> None:
+        """Remembers what the endpoint was told, selected by policy or not."""
+        told: dict[bytes, Known] = {}
+        known: Known | None = None
+        for way, ttl, address in found:
+            if known is None or known.ttl != ttl or known.chain is not way:
+                known = Known(told_at, ttl, server, way)
+            told[address] = known
+        self.names.note(endpoint.id, found[0][0][0], told)
+
+    def _is_admitted(self, rule: RulePlan, address: bytes, name: bytes, endpoint: EndpointPlan, now: Instant) -> bool:
+        """Whether the rule's own options let a guarded address in."""
+        guard = self.plan.guard.judge(address, allow_private=rule.allow_private)
+        if guard is None:
+            return True
+        self.counters[guard] += 1
+        self._refuse(endpoint, guard, name, (address,), now)
+        return False
 
     def _rules(self, names: tuple[bytes, ...], endpoint: EndpointPlan) -> frozenset[int]:
         """The endpoint's rules that name any name of the chain."""
@@ -244,13 +257,18 @@ class Learner:
             numbers |= self.plan.index.find(name)
         return numbers & endpoint.rules
 
-    def _opened(
-        self, rule: RulePlan, endpoint: EndpointPlan, address: bytes, deadline: Instant, now: Instant
-    ) -> list[Element]:
-        """The elements that open the address, without those the kernel has for nearly as long already."""
+    def _open(
+        self,
+        rule: RulePlan,
+        endpoint: EndpointPlan,
+        address: bytes,
+        deadline: float,
+        now: Instant,
+        elements: list[Element],
+    ) -> None:
+        """Adds the elements that open the address, without those the kernel has for nearly as long already."""
         is_six = len(address) == 16
         set_name = rule.set6 if is_six else rule.set4
-        elements = []
         for source in (rule.shared_by or endpoint.addresses)[is_six]:
             key = (set_name, source + address)
             present = self.elements.deadline(key)
@@ -258,10 +276,9 @@ class Learner:
                 gain = deadline - present
                 if gain <= 0 or (present > now + REFRESH_LEAST_SECONDS and gain < REFRESH_FRACTION * (deadline - now)):
                     continue
-                elements.append(Element(key, deadline, is_present=True))
+                elements.append(Element(key, Instant(deadline), is_present=True))
             elif self._has_room(source):
-                elements.append(Element(key, deadline, is_present=False))
-        return elements
+                elements.append(Element(key, Instant(deadline), is_present=False))
 
     def _has_room(self, source: bytes) -> bool:
         limits = self.plan.snapshot
