@@ -38,6 +38,7 @@ def domain_options(annotations: Mapping[str, str]) -> DomainOptions:
         AnnotationError: a key under `dns.tidegate.io/` is unknown, or its value is.
     """
     ours = _ours(annotations)
+    _wildcard(ours)
     return DomainOptions(
         ttl_floor_seconds=_duration(ours, "ttl-floor"),
         ttl_ceiling_seconds=_duration(ours, "ttl-ceiling"),
@@ -53,8 +54,7 @@ def wildcard(annotations: Mapping[str, str]) -> Wildcard:
     Raises:
         AnnotationError: as `domain_options`.
     """
-    chosen = _choice(_ours(annotations), "wildcard", tuple(Wildcard))
-    return Wildcard.LABELS if chosen is None else Wildcard(chosen)
+    return _wildcard(_ours(annotations))
 
 
 def _ours(annotations: Mapping[str, str]) -> dict[str, str]:
@@ -78,6 +78,11 @@ def _choice(ours: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str 
     if value is not None and value not in choices:
         raise AnnotationError(PREFIX + key, f"{value!r} is none of {', '.join(choices)}")
     return value
+
+
+def _wildcard(ours: Mapping[str, str]) -> Wildcard:
+    chosen = _choice(ours, "wildcard", tuple(Wildcard))
+    return Wildcard.LABELS if chosen is None else Wildcard(chosen)
 
 
 def _scope(ours: Mapping[str, str]) -> Literal["endpoint", "node"] | None:
