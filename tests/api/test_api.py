@@ -8,11 +8,12 @@ import pytest
 
 from tidegate.api import server
 from tidegate.api.client import AgentRefusedError, AgentUnreachableError, ApiClient
+from tidegate.api.question import QuestionError
 
 
 async def _names(parameters):
     if parameters.get("endpoint") == "nonsense":
-        raise server.QuestionError("cannot find an endpoint 'nonsense'")
+        raise QuestionError("cannot find an endpoint 'nonsense'")
     return [{"name": "api.test", "ip": ip_address("198.51.100.1"), "asked": dict(parameters)}]
 
 

@@ -16,15 +16,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from tidegate.api.question import QuestionError
+
 Document = Mapping[str, object] | list[Mapping[str, object]]
 """What becomes JSON."""
 
 Query = Callable[[Mapping[str, str]], Awaitable[Document]]
-"""Answers a question with these parameters; raises `QuestionError` for parameters it cannot use."""
-
-
-class QuestionError(Exception):
-    """The question makes no sense; the message says why (HTTP 400)."""
+"""Answers a question with these parameters; raises `QuestionError` for parameters it cannot use (HTTP 400)."""
 
 
 class SocketBusyError(Exception):

@@ -34,7 +34,7 @@ def build_snapshot(state: NodeState, generation: int, given: SnapshotSettings) -
     endpoints = {
         str(endpoint_id): _endpoint(endpoint, rules)
         for endpoint_id, endpoint in state.endpoints.items()
-        if (rules := tuple(dict.fromkeys(_domain_sets_of(endpoint, state))))
+        if (rules := tuple(dict.fromkeys(domain_sets_of(endpoint, state))))
     }
     used = {rule for endpoint in endpoints.values() for rule in endpoint.rules}
     settings = given.settings
@@ -57,7 +57,7 @@ def build_snapshot(state: NodeState, generation: int, given: SnapshotSettings) -
     )
 
 
-def _domain_sets_of(endpoint: EndpointPolicy, state: NodeState) -> Iterator[DomainSetID]:
+def domain_sets_of(endpoint: EndpointPolicy, state: NodeState) -> Iterator[DomainSetID]:
     """The domain sets in the egress rules that may decide about the endpoint, those of missing policies aside."""
     policies = [policy for tier in endpoint.tiers for policy in tier.egress]
     for policy_id in (*policies, *endpoint.profiles):

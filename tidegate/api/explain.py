@@ -1,0 +1,202 @@
+"""Why a connection is allowed or denied: the walk through tiers, policies and rules, and what is known of names.
+
+The walk is the reference semantics' (`policy.evaluate`), run on the documents in force and the names learned so far;
+what names have to do with it comes from the packet process, which remembers also what it refused and what expired.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from policy.domains import DomainError, DomainName, DomainPattern
+from policy.evaluate import Frame, LearnedName, World, judge
+from policy.resources.metadata import Resource
+from policy.rules import EndpointID, IPAddress, NodeState
+from tidegate.api.question import Question, QuestionError, parse_question
+from tidegate.api.views import JSONObject
+from tidegate.judge.answer import Answer, of_evaluation
+from tidegate.judge.errors import ProbeError
+from tidegate.judge.roster import Roster
+from tidegate.sync.snapshots import domain_sets_of
+
+AskPackets = Callable[..., Mapping[str, Any]]
+"""The packet process's `explain`: endpoint and address or name; raises OSError where it cannot be asked."""
+
+_MAX_ADDRESSES = 16
+"""Of one name: more are not explained one by one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What holds at the moment of the question."""
+
+    resources: Iterable[Resource]
+    state: NodeState
+    frame: Frame
+    ask: AskPackets
+
+
+def explain(source: str, destination: str, facts: Facts) -> JSONObject:
+    """The explanation. Blocks for as long as the packet process needs to answer.
+
+    Raises:
+        QuestionError: the question makes no sense, or names somebody who does not exist.
+    """
+    question = parse_question(source, destination)
+    explainer = _Explainer(question, facts)
+    paths = explainer.paths()
+    is_allowed = any(path["verdict"] == "allow" for path in paths)
+    return {
+        "from": str(question.source),
+        "to": str(question.destination),
+        "endpoint": explainer.endpoint,
+        "protocol": question.protocol,
+        "port": question.port,
+        "verdict": "allow" if is_allowed else "deny",
+        "reasons": explainer.reasons_for_name() if not paths else [],
+        "paths": paths,
+    }
+
+
+class _Explainer:
+    """One question, with everything looked up that all its addresses share."""
+
+    def __init__(self, question: Question, facts: Facts) -> None:
+        resources = tuple(facts.resources)
+        self._question = question
+        self._facts = facts
+        self._world = World(resources)
+        self._roster = Roster(resources)
+        self.endpoint = self._sender()
+        self._patterns = self._patterns_of(self.endpoint)
+
+    def _sender(self) -> EndpointID | None:
+        source = self._question.source
+        if isinstance(source, str):
+            if not self._roster.is_known(source):
+                raise QuestionError(f"cannot find the workload {source}")
+            return source
+        holder = self._world.endpoint_at(source)
+        return None if holder is None else holder.endpoint
+
+    def _patterns_of(self, endpoint: EndpointID | None) -> list[str]:
+        state = self._facts.state
+        known = state.endpoints.get(endpoint) if endpoint is not None else None
+        if known is None:
+            return []
+        return sorted({text for item in domain_sets_of(known, state) for text in state.domain_sets[item].patterns})
+
+    # --- paths ---
+
+    def paths(self) -> list[JSONObject]:
+        """One for each address that the destination stands for."""
+        destination = self._question.destination
+        if isinstance(destination, DomainName):
+            return [self._path(address) for address in self._addresses(destination)]
+        return [self._path(destination)]
+
+    def _addresses(self, name: DomainName) -> list[IPAddress]:
+        told = self._ask(name=str(name))["told"]
+        own = [entry for entry in told if entry["own"] and entry["expires_in_seconds"] > 0]
+        return list(dict.fromkeys(ip_address(entry["ip"]) for entry in own))[:_MAX_ADDRESSES]
+
+    def _path(self, destination: EndpointID | IPAddress) -> JSONObject:
+        try:
+            packet = self._roster.packet(self._question.probe(destination))
+        except ProbeError as error:
+            raise QuestionError(str(error)) from error
+        address = packet.destination.address
+        reply: Mapping[str, Any] = {"told": (), "refusal": None}
+        if self.endpoint is not None:
+            reply = self._ask(address=str(address))
+        verdict = judge(self._world, packet, list(_learned(reply["told"])), self._facts.frame)
+        answer = of_evaluation(verdict)
+        return {
+            "ip": str(address),
+            **{name: value for name, value in answer.document(None).items() if name != "id"},
+            "names": [dict(entry) for entry in reply["told"]],
+            "reasons": list(self._reasons(answer, reply)),
+        }
+
+    def _ask(self, **what: str) -> Mapping[str, Any]:
+        try:
+            return self._facts.ask(endpoint=self.endpoint or "", **what)
+        except OSError as error:
+            return {"told": (), "refusal": None, "failure": str(error)}
+
+    # --- reasons ---
+
+    def _reasons(self, answer: Answer, reply: Mapping[str, Any]) -> Iterator[str]:
+        """Sentences about names, the decisive ones first."""
+        if "failure" in reply:
+            yield f"what is known of names cannot be told: {reply['failure']}"
+        if self.endpoint is None or answer.egress is None:
+            return
+        if reply["refusal"] is not None:
+            refusal = reply["refusal"]
+            yield f"an answer with this address for {refusal['name']} was refused: {refusal['reason']}"
+        for entry in reply["told"]:
+            yield self._reason(entry)
+        if not answer.egress.is_allowed and not any(entry["own"] for entry in reply["told"]):
+            yield self._never_resolved()
+
+    def _reason(self, entry: Mapping[str, Any]) -> str:
+        name, left = entry["name"], entry["expires_in_seconds"]
+        if not entry["own"]:
+            return f"{entry['endpoint']} has learned {name} for it; what is learned is the endpoint's own"
+        if not self._matching(entry):
+            return f"{name} was resolved to it, but {self._nearest(name)}"
+        if left > 0:
+            return f"{name} was learned from {entry['server']}, {left:.0f} s are left"
+        return f"{name} was learned from {entry['server']}, but expired {-left:.0f} s ago: resolve it again"
+
+    def reasons_for_name(self) -> list[str]:
+        """Why a name leads nowhere."""
+        name = str(self._question.destination)
+        reply = self._ask(name=name)
+        reasons = [f"what is known of names cannot be told: {reply['failure']}"] if "failure" in reply else []
+        own = [entry for entry in reply["told"] if entry["own"]]
+        reasons += [f"{entry['ip']}: {self._reason(entry)}" for entry in reply["told"]]
+        if not own:
+            reasons.append(f"{self.endpoint or self._question.source} has never resolved {name}")
+            reasons.append(self._standing(name))
+        return reasons
+
+    def _standing(self, name: str) -> str:
+        matching = [pattern for pattern in self._patterns if _matches(pattern, name)]
+        return f"it would match {', '.join(matching)}" if matching else self._nearest(name)
+
+    def _matching(self, entry: Mapping[str, Any]) -> bool:
+        chain = {entry["name"], *entry["chain"]}
+        return any(_matches(pattern, name) for pattern in self._patterns for name in chain)
+
+    def _never_resolved(self) -> str:
+        if not self._patterns:
+            return f"no rule of {self.endpoint} allows names"
+        return f"{self.endpoint} has never resolved one of its names ({', '.join(self._patterns)}) to it"
+
+    def _nearest(self, name: str) -> str:
+        if not self._patterns:
+            return f"no rule of {self.endpoint} allows names"
+        nearest = difflib.get_close_matches(name, self._patterns, n=1, cutoff=0.0)
+        return f"no pattern of {self.endpoint} matches it; the nearest is {nearest[0]}"
+
+
+def _learned(told: Iterable[Mapping[str, Any]]) -> Iterator[LearnedName]:
+    """The facts that are in force. An answer's whole chain of aliases was learned with its address."""
+    for entry in told:
+        if entry["expires_in_seconds"] > 0:
+            for name in {entry["name"], *entry["chain"]}:
+                try:
+                    yield LearnedName(EndpointID(entry["endpoint"]), DomainName.parse(name), ip_address(entry["ip"]))
+                except DomainError:
+                    continue  # a name of bytes that nobody writes; no pattern can match it either
+
+
+def _matches(pattern: str, name: str) -> bool:
+    try:
+        return DomainPattern.from_canonical(pattern).matches(DomainName.parse(name).labels)
+    except DomainError:
+        return False
