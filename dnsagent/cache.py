@@ -8,7 +8,7 @@ not be written again and to restore them after somebody flushed them. Both are b
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from typing import NamedTuple
+from typing import final
 
 from cachetools import TTLCache
 
@@ -22,16 +22,20 @@ HISTORY_SECONDS = 3600.0
 """How long a name that has expired is remembered for explanation."""
 
 
-class Known(NamedTuple):
+@final
+class Known:
     """How an endpoint was told an address. The addresses of one answer share it where their TTLs are the same."""
 
-    learned_at: Instant
-    ttl: int
-    """Seconds as on the wire, the least of the chain."""
-    server: bytes
-    """Packed address."""
-    chain: tuple[bytes, ...]
-    """The names from the question to the owner of the record, wire keys."""
+    __slots__ = ("chain", "learned_at", "server", "ttl")
+
+    def __init__(self, learned_at: Instant, ttl: int, server: bytes, chain: tuple[bytes, ...]) -> None:
+        self.learned_at = learned_at
+        self.ttl = ttl
+        """Seconds as on the wire, the least of the chain."""
+        self.server = server
+        """Packed address."""
+        self.chain = chain
+        """The names from the question to the owner of the record, wire keys."""
 
 
 class NameCache:

@@ -12,8 +12,8 @@ MAX_HOPS = 16
 """Resolvers give up after 8 to 12."""
 
 Resolved = tuple[tuple[bytes, ...], int, bytes]
-"""The names on the way to an address as wire keys, the one that was asked first; the least TTL on that way, in seconds as
-on the wire; the address."""
+"""The names on the way to an address as wire keys, the one that was asked first; the least TTL on that way, in seconds
+as on the wire; the address."""
 
 
 class Trouble(StrEnum):

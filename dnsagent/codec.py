@@ -11,7 +11,7 @@ steps, so that no message costs more than a millisecond.
 
 from enum import IntEnum
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, final
 
 HEADER_BYTES: Final = 12
 MAX_NAME_BYTES: Final = 254
@@ -60,15 +60,19 @@ class DecodeError(ValueError):
         self.offset = offset
 
 
-class Question(NamedTuple):
+@final
+class Question:
     """A query's header and its only question."""
 
-    id: int
-    flags: int
-    name: bytes
-    """Wire key."""
-    type: int
-    class_: int
+    __slots__ = ("class_", "flags", "id", "name", "type")
+
+    def __init__(self, id: int, flags: int, name: bytes, type: int, class_: int) -> None:  # noqa: A002 - as in the RFC
+        self.id = id
+        self.flags = flags
+        self.name = name
+        """Wire key."""
+        self.type = type
+        self.class_ = class_
 
 
 # Records are bare tuples: an answer has five of them, and a named one costs as much as reading it.
@@ -79,19 +83,23 @@ AliasRecord = tuple[bytes, int, bytes]
 """A CNAME or DNAME record: owner, TTL, target."""
 
 
-class Answer(NamedTuple):
+@final
+class Answer:
     """What a response says in its answer section, record by record; nothing is judged here."""
 
-    id: int
-    flags: int
-    name: bytes
-    type: int
-    class_: int
-    addresses: list[AddressRecord]
-    aliases: list[AliasRecord]
-    delegations: list[AliasRecord]
-    """DNAME records: the target replaces the owner at the end of names below it (RFC 6672)."""
-    hints: list[AddressRecord]
+    __slots__ = ("addresses", "aliases", "class_", "delegations", "flags", "hints", "id", "name", "type")
+
+    def __init__(self, question: Question) -> None:
+        self.id = question.id
+        self.flags = question.flags
+        self.name = question.name
+        self.type = question.type
+        self.class_ = question.class_
+        self.addresses: list[AddressRecord] = []
+        self.aliases: list[AliasRecord] = []
+        self.delegations: list[AliasRecord] = []
+        """DNAME records: the target replaces the owner at the end of names below it (RFC 6672)."""
+        self.hints: list[AddressRecord] = []
 
 
 def decode_question(data: bytes) -> Question:
@@ -126,7 +134,7 @@ def decode_answer(data: bytes) -> Answer:
     if at + 4 > len(data):
         raise DecodeError("question cut short", at)
     kind, class_ = _QUESTION.unpack_from(data, at)
-    answer = Answer(identifier, flags, name, kind, class_, [], [], [], [])
+    answer = Answer(Question(identifier, flags, name, kind, class_))
     _read_records(data, names, at + 4, answers, answer)
     return answer
 

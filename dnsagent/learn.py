@@ -8,7 +8,7 @@ What `judge` returns becomes true when the kernel has acknowledged it and the ca
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import final
 
 from dnsagent.cache import ElementKey, ElementTable, Known, NameCache, refusals
 from dnsagent.chain import Resolved, resolve
@@ -34,23 +34,31 @@ LAX_SECONDS = 10.0
 """After the query log overflowed, so long an answer may be missing its question through no fault of its own."""
 
 
-class Packet(NamedTuple):
+@final
+class Packet:
     """A DNS message on the wire, as the client sees the conversation. Addresses packed."""
 
-    client: bytes
-    client_port: int
-    server: bytes
-    server_port: int
-    payload: bytes
+    __slots__ = ("client", "client_port", "payload", "server", "server_port")
+
+    def __init__(self, client: bytes, client_port: int, server: bytes, server_port: int, payload: bytes) -> None:
+        self.client = client
+        self.client_port = client_port
+        self.server = server
+        self.server_port = server_port
+        self.payload = payload
 
 
-class Element(NamedTuple):
+@final
+class Element:
     """An address to open for an endpoint."""
 
-    key: ElementKey
-    deadline: Instant
-    is_present: bool
-    """The kernel has it already, with an earlier deadline."""
+    __slots__ = ("deadline", "is_present", "key")
+
+    def __init__(self, key: ElementKey, deadline: Instant, *, is_present: bool) -> None:
+        self.key = key
+        self.deadline = deadline
+        self.is_present = is_present
+        """The kernel has it already, with an earlier deadline."""
 
 
 class Learner:
