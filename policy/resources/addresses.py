@@ -89,3 +89,10 @@ HostNetwork = Annotated[IPNetwork, PlainValidator(_host_network)]
 """One address, with or without its length."""
 Address = Annotated[IPAddress, PlainValidator(_address)]
 Domain = Annotated[DomainPattern, PlainValidator(_domain)]
+
+
+def is_within(inner: IPNetwork, outer: IPNetwork) -> bool:
+    """Whether every address of the one is in the other."""
+    if inner.version == 4:
+        return outer.version == 4 and inner.subnet_of(outer)
+    return outer.version == 6 and inner.subnet_of(outer)

@@ -4,9 +4,9 @@ A condition is a function from a model to what is wrong with it, if anything. It
 others: where one of these is itself faulty, the condition has no answer and stays silent (see `partial`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from policy.resources.faults import Location
 from policy.resources.model import Model
@@ -20,11 +20,18 @@ class Complaint:
     location: Location = ()
 
 
+T = TypeVar("T")
+
 Condition = Callable[[Any], Iterator[Complaint]]
 """Takes a model of the type it is listed for."""
 
 Conditions = Mapping[type[Model] | tuple[type[Model], str], tuple[Condition, ...]]
 """By the type of model, or by type and the field it stands in: `(Rule, "egress")`."""
+
+
+def present(items: Iterable[T]) -> Iterator[tuple[int, T]]:
+    """The items with their places, without those that are wrong: they stand as None in what `partial` reads."""
+    return ((index, item) for index, item in enumerate(items) if item is not None)
 
 
 def merged(*tables: Conditions) -> Conditions:

@@ -208,9 +208,9 @@ HostInterfaceName = Annotated[
 ]
 MACAddress = Annotated[str, Strict(), _matching(_MAC, "must be like '0a:1b:2c:3d:4e:5f'")]
 
-Labels = dict[
-    Annotated[str, Strict(), _named(names.wrong_key)], Annotated[str, Strict(), _named(names.wrong_label_value)]
-]
+LabelKey = Annotated[str, Strict(), _named(names.wrong_key)]
+LabelValue = Annotated[str, Strict(), _named(names.wrong_label_value)]
+Labels = dict[LabelKey, LabelValue]
 Annotations = Annotated[
     dict[Annotated[str, Strict(), _named(names.wrong_annotation_key)], Text], AfterValidator(names.bounded_annotations)
 ]

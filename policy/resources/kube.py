@@ -1,13 +1,17 @@
 """Kubernetes' own kinds, as far as policy reads them; everything else in them is accepted and dropped."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import ConfigDict
 
+from policy.resources import names
 from policy.resources.addresses import Address
 from policy.resources.fields import Flag, Integer, Items, Text
 from policy.resources.metadata import Resource
 from policy.resources.model import Model
+
+_NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 class OpenModel(Model):
@@ -22,6 +26,16 @@ class Namespace(Resource):
     model_config = ConfigDict(extra="ignore")
     KIND: ClassVar = "Namespace"
     IS_NAMESPACED: ClassVar = False
+
+    @classmethod
+    def prepared(cls, given: dict[str, object]) -> dict[str, object]:
+        """With the label that the API server gives every namespace."""
+        metadata = given.get("metadata")
+        if isinstance(metadata, Mapping):
+            name, labels = metadata.get("name"), metadata.get("labels") or {}
+            if isinstance(labels, Mapping) and isinstance(name, str) and not names.wrong_label(name):
+                given["metadata"] = {**metadata, "labels": {_NAME_LABEL: name, **labels}}
+        return super().prepared(given)
 
 
 class ServiceAccount(Resource):

@@ -98,6 +98,7 @@ def _wrong(name: str, pattern: re.Pattern[str], advice: str) -> str | None:
 
 _BY_KIND: Mapping[str, Callable[[str], str | None]] = {
     "Tier": wrong_label,
+    "Namespace": wrong_label,
     "NetworkPolicy": wrong_policy,
     "GlobalNetworkPolicy": wrong_global_policy,
 }

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from policy import options
 from policy.resources import names
-from policy.resources.conditions import Complaint, Conditions
+from policy.resources.conditions import Complaint, Conditions, present
 from policy.resources.metadata import Resource
 from policy.resources.policies import RESERVED_TIERS, GlobalPolicySpec, PolicySpec, PolicyType, Tier
 from policy.resources.workload import AddressTranslation, EndpointPort, HostEndpointSpec, WorkloadEndpointSpec
@@ -101,9 +101,9 @@ def _interface_is_named(spec: WorkloadEndpointSpec) -> Iterator[Complaint]:
 
 
 def _translated_address_is_own(spec: WorkloadEndpointSpec) -> Iterator[Complaint]:
-    own = {network.network_address for network in spec.ip_networks if network is not None}
-    for index, nat in enumerate(spec.ip_nats):
-        if nat is not None and nat.internal_ip not in own:
+    own = {network.network_address for _, network in present(spec.ip_networks)}
+    for index, nat in present(spec.ip_nats):
+        if nat.internal_ip not in own:
             wrong = f"cannot be {nat.internal_ip}: it is none of ipNetworks"
             yield Complaint(wrong, ("ipNATs", index, "internalIP"))
 

@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policy.resources import object_conditions, rule_conditions
+from policy.resources import kube_policy, object_conditions, rule_conditions
 from policy.resources.conditions import Conditions, merged
 from policy.resources.kube import Namespace, Pod, ServiceAccount
+from policy.resources.kube_conversion import converted
+from policy.resources.kube_policy import NetworkingPolicy
 from policy.resources.metadata import Resource
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
@@ -31,6 +33,7 @@ class Kind:
 _OBJECT = object_conditions.OBJECT_CONDITIONS
 _POLICY = merged(_OBJECT, rule_conditions.RULE_CONDITIONS, object_conditions.POLICY_CONDITIONS)
 _CLUSTER_POLICY = merged(_POLICY, rule_conditions.CLUSTER_RULE_CONDITIONS)
+_NETWORKING_POLICY = merged(_OBJECT, kube_policy.CONDITIONS, object_conditions.POLICY_CONDITIONS)
 _SET = merged(_OBJECT, object_conditions.SET_CONDITIONS)
 _PROFILE = merged(_OBJECT, rule_conditions.RULE_CONDITIONS, rule_conditions.CLUSTER_RULE_CONDITIONS)
 
@@ -47,6 +50,7 @@ _CALICO_KINDS = {
 
 KINDS: Mapping[tuple[str, str], Kind] = {
     **{(version, name): kind for version in (CALICO, CALICO_STORED) for name, kind in _CALICO_KINDS.items()},
+    ("networking.k8s.io/v1", "NetworkPolicy"): Kind(NetworkingPolicy, _NETWORKING_POLICY, converted),
     ("v1", "Namespace"): Kind(Namespace, _OBJECT),
     ("v1", "ServiceAccount"): Kind(ServiceAccount, _OBJECT),
     ("v1", "Pod"): Kind(Pod, _OBJECT),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 
-from policy.resources.conditions import Complaint, Conditions
+from policy.resources.conditions import Complaint, Conditions, present
 from policy.resources.rule import EntityRule, HTTPPath, ICMPFields, Rule, ServiceMatch
 from policy.resources.transport import ICMP, ICMPV6, PORT_PROTOCOLS, TCP
 from policy.rules import Action, IPNetwork, PortRange
@@ -72,13 +72,12 @@ _NETS: dict[str, Callable[[EntityRule], tuple[IPNetwork, ...]]] = {
 
 
 def _nets(side: str, name: str, rule: Rule) -> Iterator[tuple[int, IPNetwork]]:
-    """The good ones among the networks; wrong ones stand as None in what can be read of a faulty rule."""
-    return ((index, net) for index, net in enumerate(_NETS[name](_side(rule, side))) if net is not None)
+    return present(_NETS[name](_side(rule, side)))
 
 
 def _not_nets_leave_something(entity: EntityRule) -> Iterator[Complaint]:
-    for index, net in enumerate(entity.not_nets):
-        if net is not None and net.prefixlen == 0:
+    for index, net in present(entity.not_nets):
+        if net.prefixlen == 0:
             yield Complaint(f"cannot be {net}: the rule would match nothing", ("notNets", index))
 
 

@@ -16,6 +16,7 @@ PORT_PROTOCOLS = frozenset((TCP, UDP, SCTP))
 """Protocols whose ports a rule may name."""
 
 _PORT_RANGE = re.compile(r"([0-9]+):([0-9]+)")
+_SERVICE_NAME = re.compile(r"(?=[^a-z]*[a-z])[a-z0-9]+(-[a-z0-9]+)*")
 _PORT_NAME = re.compile(r"[a-zA-Z0-9_.-]{1,128}")
 
 
@@ -75,9 +76,22 @@ def _transport(value: object) -> int:
     return number
 
 
+def _kubernetes_port(value: object) -> int | str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _port_range(value, value).first
+    if not isinstance(value, str):
+        raise unlike("a port number or a port's name", value)
+    if len(value) > 15 or not _SERVICE_NAME.fullmatch(value):
+        wrong = "names of ports have up to 15 lower-case letters, digits and single '-', and at least one letter"
+        raise ValueError(f"cannot be {shown(value)}: {wrong}")
+    return value
+
+
 Port = Annotated[PortRange | str, PlainValidator(_port)]
 Protocol = Annotated[int, PlainValidator(_protocol)]
 """IANA number."""
 TransportProtocol = Annotated[int, PlainValidator(_transport)]
 """IANA number of TCP, UDP or SCTP."""
+KubernetesPort = Annotated[int | str, PlainValidator(_kubernetes_port)]
+"""A number, or a name as RFC 6335 5.1 has it; here a string of digits is neither."""
 PortNumber = Annotated[int, Strict(), between(1, MAX_PORT)]

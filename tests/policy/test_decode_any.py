@@ -57,8 +57,25 @@ SPECS = {
     "HostEndpoint": {"node": "n", "interfaceName": "*", "expectedIPs": ["10.0.0.1"]},
     "Pod": POD,
 }
+KUBERNETES_SPEC = {
+    "podSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
+    "policyTypes": ["Egress"],
+    "ingress": [{"ports": [{"port": 80, "endPort": 90}], "from": [{"namespaceSelector": {}}]}],
+    "egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]}],
+}
+
+
+def spec_of(version, kind):
+    return KUBERNETES_SPEC if version == "networking.k8s.io/v1" else SPECS.get(kind, {})
+
+
 DOCUMENTS = [
-    {"apiVersion": version, "kind": kind, "metadata": {"name": "x", "labels": {"a": "b"}}, "spec": SPECS.get(kind, {})}
+    {
+        "apiVersion": version,
+        "kind": kind,
+        "metadata": {"name": "x", "labels": {"a": "b"}},
+        "spec": spec_of(version, kind),
+    }
     for version, kind in KINDS
 ]
 

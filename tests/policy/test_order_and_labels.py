@@ -119,7 +119,11 @@ def test_network_sets_belong_to_their_namespace():
 def test_generated_profiles():
     of_namespace = profiles.of_namespace(namespace("ns", team="red"))
     assert of_namespace.metadata.name == "kns.ns"
-    assert of_namespace.spec.labels_to_apply == {"pcns.team": "red", "pcns.projectcalico.org/name": "ns"}
+    assert of_namespace.spec.labels_to_apply == {
+        "pcns.team": "red",
+        "pcns.kubernetes.io/metadata.name": "ns",  # the API server labels every namespace so
+        "pcns.projectcalico.org/name": "ns",
+    }
     assert [rule.action for rule in of_namespace.spec.ingress + of_namespace.spec.egress] == [Action.ALLOW] * 2
     of_account = profiles.of_service_account(account("sa", role="x"))
     assert of_account.metadata.name == "ksa.ns.sa"
