@@ -22,6 +22,8 @@ class Entry:
 
 COMMANDS = {
     "validate": Entry("validate", "validate"),
+    "eval": Entry("eval", "evaluate"),
+    "render": Entry("render", "render"),
     "run": Entry("run", "run"),
     "status": Entry("status", "status"),
     "endpoints": Entry("endpoints", "endpoints"),
