@@ -34,3 +34,7 @@ class ConntrackError(QueueError):
         self.operation = operation
         """What was tried, in words that follow "cannot"."""
         self.errno = code
+
+
+class AlreadyDecidedError(RuntimeError):
+    """A second verdict on one packet: a bug of the caller, never caught below the supervisor."""

@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Protocol, Self, final
 
 from nfq.counters import QueueCounters
+from nfq.errors import AlreadyDecidedError
 
 _PAYLOAD_BYTES = 0xFFFF - 4
 """A netlink attribute holds 65535 bytes with its head."""
@@ -61,10 +62,6 @@ class Verdict:
 
 ACCEPT = Verdict(Action.ACCEPT)
 DROP = Verdict(Action.DROP)
-
-
-class AlreadyDecidedError(RuntimeError):
-    """A second verdict on one packet: a bug of the caller, never caught below the supervisor."""
 
 
 class VerdictSink(Protocol):
