@@ -2,11 +2,12 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import ip_address
 
 import pytest
 
 from nft.errors import NftError
+from nft.monitor import Commit
+from nft.sync import Report
 from reconcile.clock import SystemClock
 from reconcile.throttle import ThrottleSettings
 from tests.sync.documents import policy, tell, workload
@@ -18,7 +19,7 @@ from tidegate.sync.loop import ApplyLoop, Parts
 from tidegate.sync.snapshots import SnapshotSettings
 
 GIVEN = SnapshotSettings(settings=Settings(), render=from_configuration(Settings(), ()))
-A1 = ip_address("10.0.1.2")
+OWN = 7
 
 
 class World:
@@ -36,7 +37,7 @@ class World:
         if self.failures.get(name, 0):
             self.failures[name] -= 1
             self.log.append(f"{name} fails")
-            raise NftError(16, "apply", "it") if name == "apply" else OSError(5, "broken")
+            raise OSError(5, "broken")
         self.log.append(" ".join([name, *map(str, what)]))
 
     # --- table ---
@@ -45,17 +46,25 @@ class World:
         self.staged |= {name for name, item in change.sets.items() if item is not None and item.is_learned}
         self.removed |= {name for name, item in change.sets.items() if item is None}
 
-    def distrust(self):
-        self.log.append("distrust")
+    def look(self, commits):
+        self.log.append("look")
+        return any(commit.task != OWN for commit in commits)
+
+    def resync(self):
+        self._do("resync")
 
     def apply(self):
-        self._do("apply")
+        if self.failures.get("apply", 0):
+            self.failures["apply"] -= 1
+            self.log.append("apply fails")
+            return Report(error=NftError(16, "apply", "it"), left_out=("chain x",))
+        self.log.append("apply")
         if self.removed:
             self.log.append("removed")
         made = frozenset(self.staged - self.sets)
         self.sets = (self.sets | self.staged) - self.removed
         self.staged, self.removed = set(), set()
-        return made
+        return Report(commits=1, learned_sets_to_restore=made)
 
     # --- packets ---
 
@@ -100,6 +109,20 @@ def parts(world):
 @pytest.fixture
 def loop(parts):
     return ApplyLoop(parts)
+
+
+def commit(task):
+    return Commit(task=task, program="nft", touches_objects=True)
+
+
+def test_our_own_commits_change_nothing(loop, parts, world):
+    parts.desired.in_sync()
+    rounds(loop)
+    world.log.clear()
+    loop.on_commits([commit(OWN)])
+    rounds(loop)
+    assert world.log == ["look"]
+    assert loop.progress.counters.repairs == 0
 
 
 def rounds(loop, count=1):
@@ -223,9 +246,9 @@ def test_another_programs_hand_is_noticed_and_what_it_cost_is_restored(loop, par
     rounds(loop)
     world.log.clear()
     world.staged, world.sets = set(world.sets), set()
-    loop.distrust()
+    loop.on_commits([commit(OWN + 1)])
     rounds(loop)
-    assert world.log == ["distrust", "apply", "restore 2"]
+    assert world.log == ["look", "apply", "restore 2"]
     rounds(loop)
     assert len(world.log) == 3
 
@@ -234,7 +257,7 @@ def test_a_failed_repair_is_tried_again(loop, parts, world):
     parts.desired.in_sync()
     rounds(loop)
     world.failures["apply"] = 2
-    loop.distrust()
+    loop.on_commits([commit(OWN + 1)])
     for _ in range(2):
         with pytest.raises(NftError):
             rounds(loop)
@@ -283,7 +306,7 @@ def test_the_kernel_is_looked_at_from_time_to_time(parts, world):
     async def go():
         task = asyncio.get_running_loop().create_task(loop.run())
         loop.wake()
-        while world.log.count("distrust") < 2:  # noqa: ASYNC110 - the fake tells nobody
+        while world.log.count("resync") < 2:  # noqa: ASYNC110 - the fake tells nobody
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

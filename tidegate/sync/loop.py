@@ -15,7 +15,7 @@ be done twice. Nothing touches the kernel before all documents were told.
 
 import asyncio
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +26,8 @@ import structlog
 from dnsagent.snapshot import Snapshot
 from nfq.errors import QueueError
 from nft.errors import NftError
+from nft.monitor import Commit
+from nft.sync import Report
 from policy.rules import IPAddress
 from reconcile.clock import Clock
 from reconcile.throttle import Throttle, ThrottleSettings
@@ -47,15 +49,18 @@ class KernelTable(Protocol):
     def stage(self, change: TableChange) -> None:
         """Notes what is wanted now; touches nothing."""
 
-    def distrust(self) -> None:
-        """Somebody else may have changed it: the next `apply` looks at the whole."""
+    def look(self, commits: Sequence[Commit]) -> bool:
+        """Takes what the monitor announced; whether others touched the table, so that `apply` is due."""
 
-    def apply(self) -> frozenset[str]:
-        """Makes it so. The learned sets that it had to make, and that are empty therefore.
+    def resync(self) -> None:
+        """Reads the kernel anew.
 
         Raises:
-            NftError: the kernel refused; what was not done stays wanted.
+            NftError: it cannot be read.
         """
+
+    def apply(self) -> Report:
+        """Makes the kernel what is wanted; the report says what it refused. That stays wanted."""
 
 
 class PacketSide(Protocol):
@@ -129,19 +134,22 @@ class ApplyLoop:
         self._undone = _Undone()
         self._latest: Step | None = None
         """The step whose snapshot was loaded last: a new packet process is told it again."""
-        self._is_distrusted = False
+        self._commits: list[Commit] = []
+        """Announced, and not yet looked at: the table belongs to the kernel's thread."""
+        self._is_refresh_due = False
         self._is_dirty = False
-        """The table is to be applied: something was staged, or it is distrusted, or it failed."""
+        """The table is to be applied: something was staged, or others touched it, or it failed."""
         self._log = structlog.get_logger()
 
     def wake(self) -> None:
         """There may be something to do."""
         self._woken.set()
 
-    def distrust(self) -> None:
-        """Another program has touched the table."""
-        self._is_distrusted = self._is_dirty = True
-        self.wake()
+    def on_commits(self, commits: Iterable[Commit]) -> None:
+        """Somebody has written to the table: we, as a rule."""
+        self._commits += commits
+        if self._commits:
+            self.wake()
 
     def reload_packets(self) -> None:
         """A packet process has come that knows nothing yet of the present snapshot."""
@@ -173,7 +181,8 @@ class ApplyLoop:
                 return
             if now >= refresh_at:
                 refresh_at = math.inf
-                self.distrust()
+                self._is_refresh_due = True
+                self.wake()
                 continue
             wanted_at = throttle.next_at()
             delay = min(refresh_at, math.inf if wanted_at is None else wanted_at) - now
@@ -191,6 +200,7 @@ class ApplyLoop:
         self._take_step()
         if self.progress.wanted == 0:
             return
+        await self._look()
         if self._is_dirty:
             await self._apply()
         await self._restore()
@@ -213,22 +223,32 @@ class ApplyLoop:
         self._is_dirty = True
         self._parts.table.stage(step.change)
 
+    async def _look(self) -> None:
+        """Whether the kernel still has what we wrote."""
+        commits, self._commits = self._commits, []
+        table = self._parts.table
+        is_foreign = await self._blocking(lambda: bool(commits) and table.look(commits))
+        if is_foreign:
+            self._is_dirty = True
+            self.progress.counters.repairs += 1
+            self._report_repair(commits)
+        if self._is_refresh_due:
+            await self._blocking(table.resync)
+            self._is_refresh_due, self._is_dirty = False, True
+
     async def _apply(self) -> None:
-        """Not dirty any more only when the kernel has all of it: what is staged meanwhile comes from the same task."""
-        if self._is_distrusted:
-            self._is_distrusted = False
-            self._parts.table.distrust()
-        wanted, started_at = self.progress.wanted, self._parts.clock.now()
-        try:
-            self._undone.lost_sets |= await self._blocking(self._parts.table.apply)
-        except NftError:
-            self.progress.counters.apply_failures += 1
-            raise
+        wanted = self.progress.wanted
+        report = await self._blocking(self._parts.table.apply)
+        self._undone.lost_sets |= report.learned_sets_to_restore
         counters = self.progress.counters
-        counters.applies += 1
-        counters.apply_seconds += self._parts.clock.now() - started_at
+        counters.apply_seconds += report.seconds
+        if report.error is not None:
+            counters.apply_failures += 1
+            self._log.warning("refused by the kernel", left_out=report.left_out, error=str(report.error))
+            raise report.error
+        counters.applies += report.commits > 0
         self.progress.applied = wanted
-        self._is_dirty = self._is_distrusted
+        self._is_dirty = False
 
     async def _restore(self) -> None:
         lost = self._undone.lost_sets - self._undone.ended_sets
@@ -252,7 +272,8 @@ class ApplyLoop:
         ended = frozenset(self._undone.ended_sets)
         if ended:
             self._parts.table.stage(TableChange(sets=dict.fromkeys(ended)))
-            await self._blocking(self._parts.table.apply)
+            self._is_dirty = True
+            await self._apply()
             self._undone.ended_sets -= ended
 
     async def _let_go(self) -> None:
@@ -278,6 +299,13 @@ class ApplyLoop:
         self._parts.conditions.put(applied, self._parts.clock.wall())
         if self.progress.is_settled and not was_settled:
             self._log.info("policy in force", generation=self.progress.applied)
+
+    def _report_repair(self, commits: Sequence[Commit]) -> None:
+        programs = ", ".join(sorted({commit.program or "an unknown program" for commit in commits}))
+        message = f"{programs} wrote to our table"
+        repaired = Condition(type=ConditionType.TABLE_REPAIRED, is_true=True, reason="ForeignChange", message=message)
+        self._parts.conditions.put(repaired, self._parts.clock.wall())
+        self._log.warning("table repaired", programs=programs)
 
     def _report_failure(self, error: Exception) -> None:
         reason = "KernelRefused" if isinstance(error, NftError | QueueError) else "PacketProcessRefused"
