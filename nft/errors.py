@@ -5,7 +5,7 @@ ENOENT says that somebody deleted what we thought was there, ENFILE that a set i
 """
 
 import errno as codes
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 
 class NftError(Exception):
@@ -37,3 +37,24 @@ class ElementError(NftError):
         self.failures = failures
         """Positive errno by position in the sequence that was written. Empty if the kernel blamed the batch itself
         (EPERM, ENOMEM). The other changes were not applied either, but may be written again without these."""
+
+
+class ScriptError(NftError):
+    """A script was refused; `lines` are to blame."""
+
+    def __init__(self, errno: int, operation: str, detail: str, lines: tuple[int, ...]) -> None:
+        super().__init__(errno, operation, "the commands", detail)
+        self.lines = lines
+        """Numbers of lines, from 1. Empty if the kernel blamed no command (EPERM, ENOMEM, a loop of jumps)."""
+
+
+class CommitError(NftError):
+    """A transaction was refused; `chains` and `sets` are to blame."""
+
+    def __init__(
+        self, errno: int, table: str, detail: str, *, chains: Collection[str] = (), sets: Collection[str] = ()
+    ) -> None:
+        super().__init__(errno, "commit to", f"table {table}", detail)
+        self.chains = frozenset(chains)
+        self.sets = frozenset(sets)
+        """Sets and maps. Both empty if the kernel blamed nothing in particular."""

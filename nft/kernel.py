@@ -8,23 +8,26 @@ from collections.abc import Collection
 from typing import Protocol
 
 from netlink.transport import NetlinkSocket
-from nft import compat, dump, listing, text
+from nft import compat, dump, listing, text, transaction
+from nft.blame import culprits
+from nft.errors import CommitError, ScriptError
 from nft.expr import Queue
 from nft.features import Features
 from nft.listing import ListedChain, Listing
 from nft.model import Chain
 from nft.monitor import own_task
+from nft.transaction import Difference
 from nft.transport import KernelTransport, Transport
 
 
 class TableKernel(Protocol):
     """What `nft.sync` asks of a kernel, for one table."""
 
-    def commit(self, script: str) -> None:
-        """Applies nft commands as one transaction.
+    def commit(self, difference: Difference) -> None:
+        """Makes the table if it is missing, and all changes, in one transaction.
 
         Raises:
-            NftError: nothing was applied.
+            CommitError: nothing was applied; it names what is to blame.
         """
 
     def write_queue(self, chain: Chain) -> None:
@@ -63,9 +66,14 @@ class Kernel:
         """Closes the socket; safe to call twice."""
         self._link.close()
 
-    def commit(self, script: str) -> None:
-        """Applies nft commands as one transaction; see `TableKernel`."""
-        self._transport.run(script)
+    def commit(self, difference: Difference) -> None:
+        """Makes all changes in one transaction; see `TableKernel`."""
+        script = transaction.script(self.table, difference)
+        try:
+            self._transport.run(script)
+        except ScriptError as error:
+            found = culprits(script, error.lines)
+            raise CommitError(error.errno, self.table, error.detail, chains=found.chains, sets=found.sets) from error
 
     def write_queue(self, chain: Chain) -> None:
         """Writes a queue rule in the encoding that this kernel has; see `TableKernel`."""
@@ -104,7 +112,7 @@ class Kernel:
 
     def task(self) -> int:
         """The number of this thread; see `TableKernel`."""
-        return own_task()
+        return own_task(self._link)
 
 
 def _queue(chain: Chain) -> Queue:

@@ -50,6 +50,8 @@ class Commit:
     """Chains of which rules were added, removed or changed."""
     element_sets: frozenset[str] = frozenset()
     """Sets and maps of which elements were added or removed."""
+    shrunk_sets: frozenset[str] = frozenset()
+    """Those of them of which elements were removed. (Expired elements go without a commit.)"""
     is_complete: bool = True
     """False: announcements were lost, and anything may have changed."""
 
@@ -71,6 +73,7 @@ class Monitor:
         self._link.join(wire.NFNLGRP_NFTABLES)
         self._touches_objects = False
         self._element_sets: set[str] = set()
+        self._shrunk_sets: set[str] = set()
         self._rule_chains: set[str] = set()
 
     def fileno(self) -> int:
@@ -135,6 +138,8 @@ class Monitor:
                 self._touches_objects |= kind not in _ELEMENTS
             elif number == wire.NFTA_ELEM_LIST_SET and kind in _ELEMENTS:
                 self._element_sets.add(wire.string(payload))
+                if kind == wire.DELSETELEM:
+                    self._shrunk_sets.add(wire.string(payload))
                 break
             elif number == wire.NFTA_RULE_CHAIN and kind in _RULES:
                 self._rule_chains.add(wire.string(payload))
@@ -150,10 +155,12 @@ class Monitor:
             touches_objects=self._touches_objects,
             rule_chains=frozenset(self._rule_chains),
             element_sets=frozenset(self._element_sets),
+            shrunk_sets=frozenset(self._shrunk_sets),
         )
         self._touches_objects = False
         self._rule_chains.clear()
         self._element_sets.clear()
+        self._shrunk_sets.clear()
         return [commit] if touched else []
 
 
@@ -164,7 +171,7 @@ def generation_maker(body: memoryview) -> tuple[int, str]:
     return task, wire.string(attributes.get(wire.NFTA_GEN_PROC_NAME, memoryview(b"")))
 
 
-def own_task() -> int:
+def own_task(link: NetlinkSocket) -> int:
     """What commits of the calling thread will be announced with.
 
     Asked of the kernel, because inside a pid namespace (a container) a process does not know its own number.
@@ -172,11 +179,6 @@ def own_task() -> int:
     Raises:
         OSError: there is no nf_tables.
     """
-    link = NetlinkSocket()
-    try:
-        sequence = link.next_sequence()
-        for reply in link.dump(wire.request(wire.GETGEN, message.NLM_F_ACK, sequence), sequence):
-            return generation_maker(reply.body)[0]
-        raise OSError(errno.ENOMSG, "the kernel did not tell its generation")
-    finally:
-        link.close()
+    sequence = link.next_sequence()
+    replies = link.dump(wire.request(wire.GETGEN, message.NLM_F_ACK, sequence), sequence)
+    return [generation_maker(reply.body)[0] for reply in replies][-1]

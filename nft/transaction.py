@@ -4,7 +4,7 @@ The kernel runs the commands of a transaction in order and commits all or none, 
 makes, or delete what still is named:
 
     chains emptied -> verdicts deleted -> what is replaced deleted -> sets and maps made -> chains made empty
-    -> elements deleted -> chains filled -> elements and verdicts added -> dead chains, maps and sets deleted
+    -> elements deleted -> chains filled -> elements and verdicts added -> dead maps, chains and sets deleted
 
 Elements are deleted only where the caller knows they are there: a failed transaction costs 8 ms and holds up every
 other writer of the namespace. Base chains are made and filled, not deleted (but `rehung_chains`); learned sets keep
@@ -53,6 +53,16 @@ class Difference:
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
         return any(getattr(self, name) for name in self.__slots__)
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """Names of the sets and maps that are deleted and made again."""
+        return frozenset([each.name for each in self.replaced_sets] + [each.name for each in self.replaced_maps])
+
+    @property
+    def made(self) -> frozenset[str]:
+        """Names of the sets and maps that will be there empty before elements are added."""
+        return self.replaced | {each.name for each in self.new_sets} | {each.name for each in self.new_maps}
 
     @property
     def queue_chains(self) -> list[Chain]:
@@ -128,10 +138,10 @@ def _fill(where: str, chain: Chain) -> Iterator[str]:
 
 
 def _deletions(where: str, difference: Difference) -> Iterator[str]:
+    for name in difference.dead_maps:  # first, because their entries lead to chains
+        yield f"delete map {where} {name}"
     for name in difference.dead_chains:
         yield f"delete chain {where} {name}"
-    for name in difference.dead_maps:
-        yield f"delete map {where} {name}"
     for name in difference.dead_sets:
         yield f"delete set {where} {name}"
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import nftables
 
-from nft.errors import NftError
+from nft.errors import ScriptError
 
 
 class Transport(Protocol):
@@ -23,27 +23,29 @@ class Transport(Protocol):
         """Applies the commands as one transaction.
 
         Raises:
-            NftError: nothing was applied; `detail` begins with the offending line.
+            ScriptError: nothing was applied; `detail` begins with the offending line.
         """
 
     def check(self, script: str) -> None:
         """Does all that `run` would, but for the commit.
 
         Raises:
-            NftError: as `run` would.
+            ScriptError: as `run` would.
         """
 
     def listing(self, command: str) -> Sequence[Mapping[str, Any]]:
         """The objects that a `list` command names, as libnftables-json(5) describes them, sets without their elements.
 
         Raises:
-            NftError: what the command names is not there (ENOENT).
+            ScriptError: what the command names is not there (ENOENT).
         """
 
 
 _LIBRARY = "libnftables.so.1"
 _ERRNO_BY_TEXT = {os.strerror(code): code for code in range(1, 134)}
-_FAULT = re.compile(r"^(?:/proc/self/fd/\d+:\d+:\d+-\d+: )?Error: (?P<text>.*)$", re.MULTILINE)
+_FAULT = re.compile(r"^(?:/proc/self/fd/\d+:(?P<line>\d+):\d+-\d+: )?Error: (?P<text>.*)$", re.MULTILINE)
+_SHOWN = 200
+"""Characters of an offending line in a message."""
 _PROCESSING = "Could not process rule: "
 
 
@@ -100,7 +102,7 @@ class KernelTransport:
         finally:
             os.close(descriptor)
         if status:
-            raise refusal(error, operation)
+            raise refusal(script, error, operation)
         return str(output)
 
     def _set_dry_run(self, *, enabled: bool) -> None:
@@ -109,12 +111,13 @@ class KernelTransport:
         ctypes.CDLL(_LIBRARY).nft_ctx_set_dry_run(ctypes.c_void_p(context), ctypes.c_bool(enabled))
 
 
-def refusal(output: str, operation: str) -> NftError:
-    """Makes what libnftables printed into an error: the errno, and the first line of the script that is to blame."""
-    found = _FAULT.search(output)
-    if found is None:
-        return NftError(0, operation, "the commands", output.strip())
-    text = found["text"].removeprefix(_PROCESSING)
+def refusal(script: str, output: str, operation: str) -> ScriptError:
+    """Makes what libnftables printed into an error: the first errno, and the lines of the script that are to blame."""
+    faults = list(_FAULT.finditer(output))
+    if not faults:
+        return ScriptError(0, operation, output.strip(), ())
+    lines = tuple(sorted({int(fault["line"]) for fault in faults if fault["line"]}))
+    text = faults[0]["text"].removeprefix(_PROCESSING)
+    line = script.splitlines()[int(faults[0]["line"]) - 1].strip() if faults[0]["line"] else ""
     errno = _ERRNO_BY_TEXT.get(text.partition(";")[0], 0)
-    line = output[found.end() :].strip("\n").partition("\n")[0].strip()
-    return NftError(errno, operation, "the commands", f"{line} ({text})")
+    return ScriptError(errno, operation, f"{line[:_SHOWN]} ({text})", lines)

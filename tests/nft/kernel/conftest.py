@@ -1,5 +1,6 @@
 """A network namespace of its own for each test: this thread moves in, and back out at the end."""
 
+import contextlib
 import ctypes
 import os
 
@@ -8,12 +9,20 @@ import pytest
 CLONE_NEWNET = 0x40000000
 
 
-@pytest.fixture
-def netns():
+@contextlib.contextmanager
+def new_namespace():
     libc = ctypes.CDLL(None, use_errno=True)
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
-    if libc.unshare(CLONE_NEWNET):
-        pytest.fail(f"cannot make a network namespace: {os.strerror(ctypes.get_errno())}")
-    yield
-    libc.setns(home, CLONE_NEWNET)
-    os.close(home)
+    try:
+        if libc.unshare(CLONE_NEWNET):
+            pytest.fail(f"cannot make a network namespace: {os.strerror(ctypes.get_errno())}")
+        yield
+    finally:
+        libc.setns(home, CLONE_NEWNET)
+        os.close(home)
+
+
+@pytest.fixture
+def netns():
+    with new_namespace():
+        yield

@@ -1,12 +1,15 @@
 """Announcements of commits, from the real kernel."""
 
+import contextlib
 import subprocess
 import threading
 
 import pytest
 
+from netlink.transport import NetlinkSocket
 from nft.elements import Change, ElementWriter, Operation
-from nft.monitor import LOST, MAX_PORTS, Monitor, own_task
+from nft.monitor import LOST, MAX_PORTS, Monitor
+from nft.monitor import own_task as task_through
 from nft.transport import KernelTransport
 
 pytestmark = pytest.mark.kernel
@@ -17,6 +20,11 @@ def kernel(netns):
     kernel = KernelTransport()
     kernel.run("add table inet tg\nadd set inet tg d4 { type ipv4_addr; flags timeout; }")
     return kernel
+
+
+def own_task():
+    with contextlib.closing(NetlinkSocket()) as link:
+        return task_through(link)
 
 
 @pytest.fixture
@@ -78,6 +86,10 @@ def test_changed_elements_are_told_by_set(monitor):
     (commit,) = monitor.read()
     assert not commit.touches_objects
     assert commit.element_sets == {"d4"}
+    assert not commit.shrunk_sets
+    nft("flush set inet tg d4")
+    (commit,) = monitor.read()
+    assert commit.shrunk_sets == {"d4"}
 
 
 def test_changed_rules_are_told_by_chain(kernel, monitor):
