@@ -1,12 +1,14 @@
 """Each finding, on machines made of files."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from netlink.transport import NetlinkSocket
 from tidegate.agent import doctor
 from tidegate.agent.doctor import Verdict
-from tidegate.agent.machine import Machine, QueueState
+from tidegate.agent.machine import Machine
 from tidegate.config.settings import Settings
 
 QUEUES = """  101  12345     3 2 65531     0     2        7  1
@@ -40,8 +42,8 @@ def test_missing_capabilities_are_named(machine):
 
 
 def test_queues_tell_their_listeners_and_losses(machine):
-    here = machine(proc__net__netfilter__nfnetlink_queue=QUEUES)
-    assert here.queues() == (QueueState(101, 12345, 3, 0, 2),)
+    here = machine()
+    _put(here, "proc/thread-self/net/netfilter/nfnetlink_queue", QUEUES)
     answers, denied = doctor.queues(here, Settings())
     assert (answers.verdict, denied.verdict) == (Verdict.WARNING, Verdict.GOOD)
     assert "2 lost" in answers.finding
@@ -57,10 +59,10 @@ def test_a_kernel_without_queues_log_or_conntrack_is_bad(machine):
 
 def test_groups_and_conntrack(machine):
     here = machine(
-        proc__net__netfilter__nfnetlink_log="    3  99  1  2 0  1\n",
         proc__sys__net__netfilter__nf_conntrack_max="100",
         proc__sys__net__netfilter__nf_conntrack_count="90",
     )
+    _put(here, "proc/thread-self/net/netfilter/nfnetlink_log", "    3  99  1  2 0  1\n")
     assert "has a listener" in doctor.query_log(here, Settings()).finding
     assert doctor.query_log(here, Settings(dns_query_log_group=4)).finding == "group 4 is free"
     assert doctor.connection_tracking(here).verdict is Verdict.WARNING
@@ -106,3 +108,14 @@ def test_chains_that_drop_by_default_are_named():
 def test_every_check_of_this_machine_says_something():
     for name, check in doctor.checks(Machine(), Settings()).items():
         assert list(check()), name
+
+
+def test_the_netlink_ports_of_a_process_are_found_by_their_inodes():
+    first, second = NetlinkSocket(), NetlinkSocket()
+    try:
+        wanted = {item.raw.getsockname()[0] for item in (first, second)}
+        assert wanted <= set(Machine().netlink_ports(os.getpid()))
+    finally:
+        first.close()
+        second.close()
+    assert not wanted & set(Machine().netlink_ports(os.getpid()))

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from nfq.queue_table import KernelQueue
 from tidegate.agent import machine
 from tidegate.agent.machine import Machine
 from tidegate.config.settings import Settings
@@ -72,20 +73,19 @@ def queues(here: Machine, settings: Settings) -> Iterator[Finding]:
         mend = "load nfnetlink_queue, or set dnsPolicyMode: NoDelay"
         yield Finding("queues", Verdict.BAD, "the kernel has no NFQUEUE: answers and packets cannot be held", mend)
         return
-    listeners = {queue.number: queue for queue in known}
     for name, number in (
         ("dnsPacketsNfqueueID", settings.dns_packets_nfqueue_id),
         ("dnsPolicyNfqueueID", settings.dns_policy_nfqueue_id),
     ):
-        yield _queue(name, number, listeners.get(number))
+        yield _queue(name, number, known.get(number))
 
 
-def _queue(name: str, number: int, state: machine.QueueState | None) -> Finding:
+def _queue(name: str, number: int, state: KernelQueue | None) -> Finding:
     what = f"queue {number}"
     if state is None:
         return Finding(what, Verdict.GOOD, "free")
     told = f"has a listener (port {state.port}), {state.waiting} waiting"
-    lost = state.dropped_full + state.dropped_unread
+    lost = state.dropped + state.undelivered
     if lost:
         return Finding(what, Verdict.WARNING, f"{told}, {lost} lost since it began", "see `tidegate status`")
     return Finding(what, Verdict.GOOD, told, f"if it is not Tidegate's, set {name} to another number")

@@ -14,6 +14,7 @@ from reconcile.instant import WallInstant
 class ConditionType(StrEnum):
     """What a condition is about."""
 
+    CONFIGURATION = "Configuration"
     SOURCES_IN_SYNC = "SourcesInSync"
     APPLIED = "Applied"
     PACKET_PROCESS = "PacketProcess"
