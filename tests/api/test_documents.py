@@ -2,6 +2,7 @@
 
 from ipaddress import ip_address, ip_network
 
+from nft.counts import Count
 from policy.rules import (
     Action,
     AddressPort,
@@ -22,7 +23,6 @@ from policy.rules import (
 )
 from reconcile.instant import WallInstant
 from tidegate.api import documents
-from tidegate.api.documents import RuleCount
 from tidegate.api.metrics import metrics_text
 from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView, timestamp
 from tidegate.render import names
@@ -90,7 +90,7 @@ def test_an_endpoint_shows_what_decides_about_it():
 
 def test_policies_come_before_profiles_with_counts_by_rule_and_end_of_tier():
     end = names.comment(names.end_of_tier("default", P, Direction.EGRESS))
-    counts = {names.comment(RULE): RuleCount(5, 300), end: RuleCount(1, 60)}
+    counts = {names.comment(RULE): Count(5, 300), end: Count(1, 60)}
     first, second = documents.policies(STATE, counts)
     assert (first["name"], first["endpoints"], second["name"]) == ("p", 1, "open")
     assert first["rules"] == [

@@ -77,6 +77,13 @@ class PacketKeeper:
             else:
                 await self._start()
 
+    async def refresh(self) -> None:
+        """Brings `status` up to the moment, if one is alive and answers."""
+        if self.status is not None:
+            status = await self._look()
+            if status is not None and self.status is not None and status.pid == self.status.pid:
+                self.status = status
+
     async def end(self) -> None:
         """Has the packet process end, by force if need be. Returns when it is gone, or was not there."""
         status = await self._look()

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from nft.counts import Count
 from policy.rules import (
     AddressPort,
     CompiledPolicy,
@@ -25,18 +25,10 @@ MAX_SHOWN_MEMBERS = 1000
 """Of one set: a set of a hundred thousand networks is not read by anybody, and must not stall the agent."""
 
 
-@dataclass(frozen=True, slots=True)
-class RuleCount:
-    """What the kernel counted at a rule since its chain was written."""
-
-    packets: int = 0
-    bytes: int = 0
-
-
-Counts = Mapping[str, RuleCount]
+Counts = Mapping[str, Count]
 """By the comment that the rule carries in the kernel, `names.comment`."""
 
-_NONE = RuleCount()
+_NONE = Count()
 
 
 def endpoints(state: NodeState) -> list[JSONObject]:

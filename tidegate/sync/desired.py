@@ -50,6 +50,7 @@ class Desired:
         self._next_generation = first_generation
         self._link_events: list[GraphEvent] = []
         self._is_in_sync = False
+        self._has_news = False
         self._is_new = True
         """Nothing was given out yet: the first step makes the table even of a node without endpoints."""
 
@@ -57,6 +58,11 @@ class Desired:
     def is_in_sync(self) -> bool:
         """Whether all documents were told."""
         return self._is_in_sync
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something came since the last step. It may turn out to change nothing."""
+        return self._has_news
 
     @property
     def missing_interfaces(self) -> tuple[EndpointID, ...]:
@@ -71,6 +77,7 @@ class Desired:
     def on_update(self, key: ResourceKey, resource: Resource | None) -> None:
         """A document came, changed, or went (None)."""
         self._graph.on_update(key, resource)
+        self._has_news = True
         if resource is None:
             self._resources.pop(key, None)
         else:
@@ -84,6 +91,7 @@ class Desired:
     def on_links(self, links: Links) -> None:
         """The kernel's routes now."""
         self._link_events += self._interfaces.on_links(links)
+        self._has_news = self._has_news or bool(self._link_events)
 
     def table(self) -> Table:
         """The whole table that is wanted, as of the latest step."""
@@ -93,6 +101,7 @@ class Desired:
         """What is new since the last step; None where nothing is, and before all documents were told."""
         if not self._is_in_sync:
             return None
+        self._has_news = False
         events = [*self._link_events, *self._interfaces.on_events(self._graph.flush())]
         self._link_events = []
         if not events and not self._is_new:

@@ -1,0 +1,109 @@
+"""The tasks that tell the apply loop what has happened: documents, routes, other programs' commits.
+
+Each ends only when cancelled. What goes wrong in the world (a directory that is gone) is a condition; what goes wrong
+in us is raised, and ends the program.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import structlog
+
+from nft.monitor import Monitor
+from reconcile.clock import Clock
+from tidegate.store.files import FileSource
+from tidegate.store.last_valid import Changes, Problem, ProblemKind
+from tidegate.store.tree import StoreError
+from tidegate.sync.conditions import Condition, Conditions, ConditionType
+from tidegate.sync.desired import Desired
+from tidegate.sync.links import link_changes, read_links
+from tidegate.sync.loop import ApplyLoop
+
+RETRY_SECONDS = 1.0
+SETTLE_SECONDS = 0.05
+"""Links and routes come in bursts: a new pod is a dozen events."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feeders:
+    """What they share."""
+
+    desired: Desired
+    loop: ApplyLoop
+    conditions: Conditions
+    clock: Clock
+    links_read: asyncio.Event = field(default_factory=asyncio.Event)
+    """The routes were looked at once: the first step has the interfaces of all pods that have one."""
+
+    async def documents(self, source: FileSource) -> None:
+        """Feeds what the files say: everything, then each change."""
+        self._take(await self._load(source))
+        await self.links_read.wait()
+        self.desired.in_sync()
+        self._say(ConditionType.SOURCES_IN_SYNC, is_true=True, reason="InSync")
+        self.loop.wake()
+        async for changes in source.changes():
+            self._take(changes)
+            self.loop.wake()
+
+    async def links(self) -> None:
+        """Feeds the kernel's links and routes."""
+        async with link_changes() as changed:
+            while True:
+                changed.clear()
+                self.desired.on_links(await read_links())
+                self.links_read.set()
+                self.loop.wake()
+                await changed.wait()
+                await asyncio.sleep(SETTLE_SECONDS)
+
+    async def commits(self, monitor: Monitor) -> None:
+        """Feeds announcements of commits, ours and others'. Closes the monitor."""
+        loop = asyncio.get_running_loop()
+        loop.add_reader(monitor.fileno(), lambda: self.loop.on_commits(monitor.read()))
+        try:
+            await loop.create_future()
+        finally:
+            loop.remove_reader(monitor.fileno())
+            monitor.close()
+
+    async def _load(self, source: FileSource) -> Changes:
+        log = structlog.get_logger()
+        while True:
+            try:
+                return await asyncio.to_thread(source.load)
+            except StoreError as error:
+                log.warning("resources not read", error=str(error), retry_seconds=RETRY_SECONDS)
+                self._say(ConditionType.SOURCES_IN_SYNC, is_true=False, reason="Unreadable", message=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _take(self, changes: Changes) -> None:
+        for update in changes.updates:
+            self.desired.on_update(update.key, update.resource)
+        now = self.clock.wall()
+        for kind, of_type in (
+            (ProblemKind.INVALID, ConditionType.INVALID_RESOURCE),
+            (ProblemKind.STALE, ConditionType.STALE_RESOURCE),
+        ):
+            problems = [problem for problem in changes.problems if problem.kind is kind]
+            self.conditions.replace(of_type, _as_conditions(of_type, problems), now)
+        structlog.get_logger().info("resources read", updates=len(changes.updates), problems=len(changes.problems))
+
+    def _say(self, of_type: ConditionType, *, is_true: bool, reason: str, message: str = "") -> None:
+        condition = Condition(type=of_type, is_true=is_true, reason=reason, message=message)
+        self.conditions.put(condition, self.clock.wall())
+
+
+def _as_conditions(of_type: ConditionType, problems: Iterable[Problem]) -> list[Condition]:
+    return [
+        Condition(
+            type=of_type,
+            is_true=True,
+            reason="Invalid",
+            message=f"line {problem.line}: {problem.message}",
+            subject=problem.subject,
+            path=problem.path,
+        )
+        for problem in problems
+    ]

@@ -1,0 +1,178 @@
+"""Answers the API's questions from what the parts of the agent know at the moment of asking.
+
+Reading the kernel and asking the packet process block, so they run in threads of their own: a question must not delay
+the apply loop, nor be delayed by it.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from dnsagent.link import LinkError
+from netlink.transport import NetlinkSocket
+from nft import counts
+from nft.errors import NftError
+from nft.features import Features
+from policy.evaluate import Frame
+from reconcile.instant import WallInstant
+from tidegate.agent.machine import Machine
+from tidegate.agent.packet_client import PacketClient
+from tidegate.agent.packet_keeper import PacketKeeper
+from tidegate.api import documents, explain
+from tidegate.api.metrics import metrics_text
+from tidegate.api.question import QuestionError
+from tidegate.api.server import Document, Query
+from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView
+from tidegate.config.servers import show_server
+from tidegate.config.settings import Settings
+from tidegate.render import RenderSettings
+from tidegate.sync.conditions import Conditions, ConditionType
+from tidegate.sync.desired import Desired
+from tidegate.sync.loop import ApplyLoop
+from tidegate.sync.mode import ModeChoice, encodings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """Everything that can be asked about."""
+
+    node: str
+    version: str
+    started_at: WallInstant
+    settings: Settings
+    render: RenderSettings
+    features: Features
+    mode: ModeChoice
+    desired: Desired
+    loop: ApplyLoop
+    conditions: Conditions
+    keeper: PacketKeeper
+    packets: PacketClient
+
+    @property
+    def queries(self) -> Mapping[str, Query]:
+        """By the name in the path."""
+        return {
+            "status": self._status,
+            "endpoints": self._endpoints,
+            "policies": self._policies,
+            "sets": self._sets,
+            "names": self._names,
+            "explain": self._explain,
+        }
+
+    async def metrics(self) -> str:
+        """The page for Prometheus."""
+        return metrics_text(self.status())
+
+    def status(self) -> StatusView:
+        """How things stand."""
+        progress = self.loop.progress
+        return StatusView(
+            ready=self._is_ready,
+            in_sync=self.desired.is_in_sync,
+            node=self.node,
+            version=self.version,
+            pid=os.getpid(),
+            started_at=self.started_at,
+            generation=GenerationView(wanted=progress.wanted, applied=progress.applied, packets=progress.packets),
+            mode=ModeView(wanted=self.mode.wanted, in_force=self.mode.in_force, reason=self.mode.reason),
+            trusted_servers=[show_server(server) for server in self.render.trusted_servers],
+            features=asdict(self.features),
+            encodings=encodings(self.features),
+            packets=self._packets_view(),
+            counts=self._counts(),
+            counters={**asdict(progress.counters), "packets_restarts": max(0, self.keeper.starts - 1)},
+            conditions=self.conditions.all(),
+        )
+
+    @property
+    def _is_ready(self) -> bool:
+        """Policy is in force, in the kernel and in the packet process, and nothing is waiting to be."""
+        progress = self.loop.progress
+        return (
+            self.desired.is_in_sync
+            and not self.desired.has_news
+            and progress.is_settled
+            and self.conditions.is_true(ConditionType.APPLIED)
+            and self.keeper.status is not None
+        )
+
+    def _packets_view(self) -> PacketsView:
+        status = self.keeper.status
+        if status is None:
+            return PacketsView(state="starting" if self.keeper.starts else "absent")
+        queues = Machine().queues() or {}
+        ours = (self.render.answer_queue, self.render.denied_queue)
+        return PacketsView(
+            state="running",
+            pid=status.pid,
+            version=status.version,
+            counters=status.counters,
+            queues=[
+                QueueView(
+                    number=queue.number, waiting=queue.waiting, dropped=queue.dropped, undelivered=queue.undelivered
+                )
+                for queue in queues.values()
+                if queue.number in ours
+            ],
+        )
+
+    def _counts(self) -> dict[str, int]:
+        state, status = self.loop.progress.in_force, self.keeper.status
+        return {
+            "endpoints": len(state.endpoints),
+            "policies": len(state.policies),
+            "address sets": len(state.ip_sets),
+            "domain sets": len(state.domain_sets),
+            "learned addresses": 0 if status is None else status.elements,
+            "resources": len(self.desired.resources),
+        }
+
+    # --- queries ---
+
+    async def _status(self, _: Mapping[str, str]) -> Document:
+        """With the packet process's counters of this moment, not of the last second."""
+        await self.keeper.refresh()
+        return self.status().document()
+
+    async def _endpoints(self, _: Mapping[str, str]) -> Document:
+        return list(documents.endpoints(self.loop.progress.in_force))
+
+    async def _policies(self, _: Mapping[str, str]) -> Document:
+        state = self.loop.progress.in_force
+        return list(documents.policies(state, await asyncio.to_thread(self._rule_counts)))
+
+    async def _sets(self, _: Mapping[str, str]) -> Document:
+        return list(documents.sets(self.loop.progress.in_force))
+
+    async def _names(self, _: Mapping[str, str]) -> Document:
+        try:
+            return list(await asyncio.to_thread(self.packets.names))
+        except LinkError as error:
+            raise QuestionError(str(error)) from error
+
+    async def _explain(self, parameters: Mapping[str, str]) -> Document:
+        if "from" not in parameters or "to" not in parameters:
+            raise QuestionError("cannot explain without both sides: from and to are needed")
+        facts = explain.Facts(
+            resources=tuple(self.desired.resources.values()),
+            state=self.loop.progress.in_force,
+            frame=Frame(
+                default_endpoint_to_host_action=self.settings.default_endpoint_to_host_action.value,
+                allow_vxlan_packets_from_workloads=self.settings.allow_vxlan_from_workloads,
+                allow_ipip_packets_from_workloads=self.settings.allow_ipip_from_workloads,
+            ),
+            ask=self.packets.explain,
+        )
+        return await asyncio.to_thread(explain.explain, parameters["from"], parameters["to"], facts)
+
+    def _rule_counts(self) -> documents.Counts:
+        link = NetlinkSocket()
+        try:
+            return counts.rule_counts(link, self.render.table_name)
+        except NftError:
+            return {}  # somebody deleted the table; it will be back in a moment, counting from zero
+        finally:
+            link.close()
