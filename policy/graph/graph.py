@@ -95,7 +95,7 @@ class CalcGraph:
         match key.kind:
             case "Tier":
                 self._resolver.on_tier(key.name, _expected(Tier, resource))
-            case "NetworkPolicy":
+            case "NetworkPolicy" | "KubernetesNetworkPolicy":
                 self._on_policy(key, _expected(NetworkPolicy, resource))
             case "GlobalNetworkPolicy":
                 self._on_policy(key, _expected(GlobalNetworkPolicy, resource))

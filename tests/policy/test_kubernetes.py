@@ -3,11 +3,13 @@
 import pytest
 
 from policy.errors import Faults
+from policy.graph import CalcGraph, applied
 from policy.resources.conversion import endpoint_of_pod
 from policy.resources.decode import decode
 from policy.resources.metadata import ResourceKey
 from policy.resources.policies import NetworkPolicy
-from policy.rules import Action, PortRange
+from policy.rules import Action, NodeState, PortRange
+from policy.tiers import policy_id
 
 PODS = "projectcalico.org/orchestrator == 'k8s'"
 
@@ -311,3 +313,17 @@ def test_calicos_limits_do_not_hold_for_converted_policies():
     )
     assert len(policy.spec.selector) > 1024
     assert len(policy.spec.ingress[0].destination.ports) == 200
+
+
+def test_a_kubernetes_policy_governs_the_pods_it_selects():
+    graph = CalcGraph("n1")
+    policy = converted({"podSelector": {}, "policyTypes": ["Egress"]})
+    for resource in (pod(), policy):
+        graph.on_update(resource.key, resource)
+    graph.in_sync()
+    state = applied(NodeState(), graph.flush())
+    (known,) = state.endpoints.values()
+    assert [tier.egress for tier in known.tiers] == [(policy_id(policy),)]
+    graph.on_update(policy.key, None)
+    (known,) = applied(state, graph.flush()).endpoints.values()
+    assert not known.tiers
