@@ -144,13 +144,69 @@ def tiers(chance: Random) -> list[Document]:
             name,
             {"order": chance.choice([1, 10, 10, 2_000_000]), "defaultAction": chance.choice(["Deny", "Pass"])},
         )
-        for name in some(chance, ["security", "apps"], 0, 2)
+        for name in some(chance, ["security", "apps"], chance.choice([0, 1, 2, 2]), 2)
     ]
 
 
 def policies(chance: Random, known_tiers: list[str]) -> list[Document]:
-    """Policies of both kinds, some of which select nobody, govern a direction without rules, or tie in order."""
-    return [_policy(chance, index, chance.choice(known_tiers)) for index in range(chance.randint(1, 7))]
+    """Policies of all kinds, some of which select nobody, govern a direction without rules, or tie in order."""
+    return [
+        _kubernetes_policy(chance, index)
+        if chance.random() < 0.15
+        else _policy(chance, index, chance.choice(known_tiers))
+        for index in range(chance.randint(1, 8))
+    ]
+
+
+def _kubernetes_policy(chance: Random, index: int) -> Document:
+    """Kubernetes' own NetworkPolicy, which stands in the default tier."""
+    spec: Document = {"podSelector": _label_selector(chance), "policyTypes": some(chance, ["Ingress", "Egress"], 1, 2)}
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        if chance.random() < 0.7:
+            spec[direction] = [_kubernetes_rule(chance, peers) for _ in range(chance.randint(0, 3))]
+    namespace = chance.choice(list(words.NAMESPACES))
+    made = resource("NetworkPolicy", f"p{index}", spec, namespace=namespace)
+    return made | {"apiVersion": "networking.k8s.io/v1"}
+
+
+def _kubernetes_rule(chance: Random, peers: str) -> Document:
+    rule: Document = {}
+    if chance.random() < 0.7:
+        rule[peers] = [_peer(chance) for _ in range(chance.randint(1, 3))]
+    if chance.random() < 0.6:
+        rule["ports"] = [
+            {
+                "protocol": chance.choice(list(words.WITH_PORTS)),
+                "port": chance.choice([*words.PORTS, *words.PORT_NAMES[:3]]),
+            }
+            for _ in range(chance.randint(1, 3))
+        ]
+    return rule
+
+
+def _peer(chance: Random) -> Document:
+    if chance.random() < 0.3:
+        family = chance.choice([4, 6])
+        return {"ipBlock": {"cidr": chance.choice([*words.NETS[family], words.EVERYTHING[family]])}}
+    peer: Document = {}
+    if chance.random() < 0.7:
+        peer["podSelector"] = _label_selector(chance)
+    if chance.random() < 0.5 or not peer:
+        peer["namespaceSelector"] = chance.choice([{}, {"matchLabels": {"team": "red"}}])
+    return peer
+
+
+def _label_selector(chance: Random) -> Document:
+    key = chance.choice(["app", "role"])
+    values = words.LABELS[key]
+    return chance.choice(
+        [
+            {},
+            {"matchLabels": {key: values[0]}},
+            {"matchExpressions": [{"key": key, "operator": "NotIn", "values": values[:1]}]},
+            {"matchExpressions": [{"key": key, "operator": "DoesNotExist"}]},
+        ]
+    )
 
 
 def _policy(chance: Random, index: int, tier: str) -> Document:
@@ -167,9 +223,11 @@ def _policy(chance: Random, index: int, tier: str) -> Document:
             spec[direction] = rules(chance, direction)
     if chance.random() < 0.4:
         spec["types"] = some(chance, ["Ingress", "Egress"], 1, 2)
+    annotations = {key: chance.choice(values) for key, values in words.OPTIONS.items() if chance.random() < 0.2}
     if is_global:
-        return resource("GlobalNetworkPolicy", f"p{index}", spec)
-    return resource("NetworkPolicy", f"p{index}", spec, namespace=chance.choice(list(words.NAMESPACES)))
+        return resource("GlobalNetworkPolicy", f"p{index}", spec, annotations=annotations)
+    namespace = chance.choice(list(words.NAMESPACES))
+    return resource("NetworkPolicy", f"p{index}", spec, namespace=namespace, annotations=annotations)
 
 
 def rules(chance: Random, direction: str) -> list[Document]:
@@ -178,7 +236,7 @@ def rules(chance: Random, direction: str) -> list[Document]:
 
 
 def _rule(chance: Random, direction: str) -> Document:
-    action = chance.choices(["Allow", "Deny", "Pass", "Log"], [50, 25, 15, 10])[0]
+    action = chance.choices(["Allow", "Deny", "Pass", "Log"], [45, 25, 20, 10])[0]
     made: Document = {"action": action}
     family = chance.choice([4, 6])
     has_nets = chance.random() < 0.5
@@ -216,7 +274,7 @@ def _icmp(chance: Random, made: Document, family: int) -> None:
     for key in ("icmp", "notICMP"):
         if chance.random() < 0.5:
             made[key] = {"type": chance.choice(words.ICMP_TYPES[family])}
-            if chance.random() < 0.5:
+            if chance.random() < 0.7:
                 made[key]["code"] = chance.choice(words.ICMP_CODES)
 
 

@@ -73,6 +73,11 @@ PORT_NAMES = ["http", "metrics", "dns", "nobody-has-this"]
 WITH_PORTS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 OTHER_PROTOCOLS = {"ICMP": 1, "ICMPv6": 58, "UDPLite": 136, "GRE": 47}
 
+OPTIONS = {
+    "dns.tidegate.io/scope": ["node", "endpoint"],
+    "dns.tidegate.io/wildcard": ["single-label", "labels"],
+    "dns.tidegate.io/ttl-floor": ["10s", "1m"],
+}
 DOMAINS = ["api.example.com", "*.example.com", "www.*.example.org", "example.net"]
 NAMES = ["api.example.com", "a.b.example.com", "www.eu.example.org", "example.net", "example.com", "elsewhere.test"]
 

@@ -38,7 +38,7 @@ class World:
 
 
 def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES) -> World:
-    """The world of this number; the same number is the same world for ever."""
+    """The world of this number: the same number is the same world until the generator changes."""
     chance = Random(seed)
     workloads = [documents.workload(chance, index, chance.choice(nodes)) for index in range(chance.randint(3, 6))]
     made_tiers = documents.tiers(chance)
@@ -57,6 +57,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         for document in everything
         for direction in ("ingress", "egress")
         for rule in document.get("spec", {}).get(direction, ())
+        for _ in range(4 if _is_rare(rule) else 1)
     ]
     return World(
         seed=seed,
@@ -103,6 +104,13 @@ def _probe(chance: Random, number: int, workloads: list[Document], rules: list[D
     source, destination = (one, other) if chance.random() < 0.65 else (other, one)
     probe = {"id": str(number), "from": source, "to": destination, "family": family}
     return probe | _protocol(chance, family, rule)
+
+
+def _is_rare(rule: Document) -> bool:
+    """Whether the rule says something that few packets would meet by chance."""
+    entities = [rule.get(side, {}) for side in ("source", "destination")]
+    is_negative = any(key in entity for entity in entities for key in ("notPorts", "notNets"))
+    return is_negative or any(key in rule for key in ("icmp", "notICMP", "notProtocol"))
 
 
 def _family(rule: Document) -> int | None:
