@@ -15,7 +15,7 @@ from dnsagent.snapshot import Snapshot
 from dnsagent.snapshot_file import read_snapshot, write_snapshot
 from reconcile.clock import SystemClock
 from tidegate.agent.packet_client import PacketClient
-from tidegate.agent.packet_keeper import PacketKeeper
+from tidegate.agent.packet_keeper import PacketCommand, PacketKeeper
 from tidegate.sync.conditions import Conditions, ConditionType
 
 FAKE = Path(__file__).with_name("fake_packets.py")
@@ -29,14 +29,15 @@ class Stand:
         self.state = state
         self.adoptions = 0
         self.conditions = Conditions()
-        self.client = PacketClient(state, self._begin)
+        may_begin = asyncio.Event()
+        self.client = PacketClient(state, may_begin.set)
         words = command or [sys.executable, str(FAKE), str(state / "packets.sock"), version]
-        self.keeper = PacketKeeper(self.client, words, version, self.conditions, SystemClock(), self._adopted)
+        self.keeper = PacketKeeper(
+            self.client, PacketCommand(words, version), self.conditions, SystemClock(),
+            may_begin=may_begin, on_adopted=self._adopted,
+        )  # fmt: skip
 
-    def _begin(self):
-        self.keeper.may_begin.set()
-
-    def _adopted(self):
+    def _adopted(self, _pid):
         self.adoptions += 1
 
     @property

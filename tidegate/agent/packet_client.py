@@ -46,7 +46,7 @@ class PacketStatus:
 class PacketClient:
     """Speaks to the packet process of one state directory."""
 
-    def __init__(self, state: Path, on_first_snapshot: Callable[[], None]) -> None:
+    def __init__(self, state: Path, on_first_snapshot: Callable[[], object]) -> None:
         """Reads the snapshot that stands there, if one does. `on_first_snapshot` is called in the caller's thread."""
         self.is_alive = False
         """Set by the keeper."""

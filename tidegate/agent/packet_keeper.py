@@ -15,6 +15,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import structlog
 
@@ -33,26 +34,35 @@ STABLE_SECONDS = 10.0
 _POLL_SECONDS = 0.02
 
 
+@dataclass(frozen=True, slots=True)
+class PacketCommand:
+    """What is started."""
+
+    words: Sequence[str]
+    version: str
+    """What it will say it is; a process of another version is replaced by it."""
+
+
 class PacketKeeper:
     """Starts, adopts, replaces and watches; owns the child if it started one."""
 
     def __init__(
         self,
         client: PacketClient,
-        command: Sequence[str],
-        version: str,
+        command: PacketCommand,
         conditions: Conditions,
         clock: Clock,
-        on_adopted: Callable[[], None],
+        *,
+        may_begin: asyncio.Event,
+        on_adopted: Callable[[int], None],
     ) -> None:
+        """`may_begin` is set once the first snapshot stands; `on_adopted` gets the pid."""
         self.status: PacketStatus | None = None
         """A second old at most; None while none is alive."""
         self.starts = 0
-        self.may_begin = asyncio.Event()
-        """Set once the first snapshot stands."""
+        self._may_begin = may_begin
         self._client = client
         self._command = command
-        self._version = version
         self._conditions = conditions
         self._clock = clock
         self._on_adopted = on_adopted
@@ -63,7 +73,7 @@ class PacketKeeper:
     async def run(self) -> None:
         """Works until cancelled; the packet process goes on."""
         self._say(is_true=False, reason="Starting")
-        await self.may_begin.wait()
+        await self._may_begin.wait()
         while True:
             status = await self._look()
             if status is not None and not self._is_ours(status):
@@ -101,7 +111,7 @@ class PacketKeeper:
     def _is_ours(self, status: PacketStatus) -> bool:
         is_bound = not self._client.must_replace
         self._client.must_replace = False
-        return is_bound and status.version == self._version
+        return is_bound and status.version == self._command.version
 
     async def _look(self) -> PacketStatus | None:
         try:
@@ -120,7 +130,7 @@ class PacketKeeper:
         self.starts += 1
         self._client.must_replace = False
         try:
-            self._child = _spawn(self._command)
+            self._child = _spawn(self._command.words)
         except OSError as error:
             await self._wait_after_failure(f"cannot start it: {error.strerror}")
             return
@@ -170,7 +180,7 @@ class PacketKeeper:
         self._client.is_alive = True
         self._log.info("packet process adopted", pid=status.pid)
         self._note(status)
-        self._on_adopted()
+        self._on_adopted(status.pid)
 
     def _note(self, status: PacketStatus | None) -> None:
         if status is None:

@@ -21,6 +21,8 @@ from tidegate.api.question import QuestionError
 Document = Mapping[str, object] | list[Mapping[str, object]]
 """What becomes JSON."""
 
+Listener = socket.socket
+
 Query = Callable[[Mapping[str, str]], Awaitable[Document]]
 """Answers a question with these parameters; raises `QuestionError` for parameters it cannot use (HTTP 400)."""
 
@@ -62,7 +64,7 @@ def _endpoint(query: Query) -> Callable[[Request], Awaitable[Response]]:
     return answer
 
 
-def listen(path: Path) -> socket.socket:
+def listen(path: Path) -> Listener:
     """A listening socket that only this user may connect to; takes the place of one that nobody serves any more.
 
     Raises:
@@ -106,7 +108,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: Starlette, listener: socket.socket) -> None:
+async def serve(app: Starlette, listener: Listener) -> None:
     """Answers until cancelled; then gives the answers at hand a second to get out."""
     config = uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1

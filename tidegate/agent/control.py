@@ -1,0 +1,139 @@
+"""Runs the control process: tasks, signals, and how it ends.
+
+SIGTERM, SIGINT    ends; policy stays in force, the packet process at work (fail closed)
+SIGHUP             reads the configuration anew: if it is good, the process starts itself again in its own place, on the
+                   same path as after a crash; if not, the old one stays in force and status says so
+POST /v1/remove    ends and takes everything out, as does SIGTERM under --remove-on-exit
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import structlog
+
+from nft.errors import NftError
+from nft.features import probe
+from nft.transport import KernelTransport
+from reconcile.clock import SystemClock
+from tidegate.agent.footprint import Footprint, footprint_path, write_footprint
+from tidegate.agent.tasks import Supervisor
+from tidegate.agent.wiring import Agent, build
+from tidegate.api import server
+from tidegate.config.settings import Settings
+from tidegate.config.sources import ConfigError
+from tidegate.sync.conditions import Condition, ConditionType
+
+
+class Ending(Enum):
+    """What is to come after."""
+
+    LEAVE = auto()
+    """Nothing: policy stays in force."""
+    REMOVE = auto()
+    """Everything is taken out."""
+    RESTART = auto()
+    """The program starts itself again."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """One run, from signals' point of view."""
+
+    agent: Agent
+    supervisor: Supervisor
+    reread: Callable[[], object]
+    ending: Ending
+
+    def end(self, ending: Ending) -> None:
+        """Ends in this way."""
+        self.ending = ending
+        self.supervisor.stop()
+
+    def reload(self) -> None:
+        """Restarts if the configuration is good."""
+        clock = SystemClock()
+        try:
+            self.reread()
+        except (ConfigError, OSError) as error:
+            message = f"cannot use the new configuration, the old one stays in force: {error}"
+            structlog.get_logger().error("configuration refused", error=str(error))
+            refused = Condition(type=ConditionType.CONFIGURATION, is_true=False, reason="Refused", message=message)
+            self.agent.conditions.put(refused, clock.wall())
+            return
+        self.end(Ending.RESTART)
+
+
+async def control(settings: Settings, reread: Callable[[], object], *, removes_on_exit: bool) -> Ending:
+    """Runs until a signal or a command ends it.
+
+    Raises:
+        ValueError: a setting is missing.
+        SocketBusyError: another agent runs.
+        NftError: this kernel has no nf_tables, or we may not use it.
+        OSError: the socket, the state directory or netlink cannot be used.
+    """
+    agent = build(settings, await asyncio.to_thread(probe))
+    try:
+        listener = server.listen(agent.socket)
+        try:
+            write_footprint(agent.socket, Footprint(state=str(agent.state), table=agent.render.table_name))
+            run = _Run(agent, Supervisor(), reread, Ending.REMOVE if removes_on_exit else Ending.LEAVE)
+            _handle_signals(run)
+            _start(run, listener)
+            structlog.get_logger().info("started", node=agent.knowledge.node, mode=agent.knowledge.mode.in_force.value)
+            await run.supervisor.wait()
+        finally:
+            agent.socket.unlink(missing_ok=True)
+        if run.ending is Ending.REMOVE:
+            await _remove(agent)
+        return run.ending
+    finally:
+        agent.close()
+
+
+def _handle_signals(run: _Run) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, run.supervisor.stop)
+    loop.add_signal_handler(signal.SIGHUP, run.reload)
+
+
+def _start(run: _Run, listener: server.Listener) -> None:
+    agent, start = run.agent, run.supervisor.start
+
+    async def remove(_: Mapping[str, str]) -> server.Document:
+        run.end(Ending.REMOVE)
+        return {"ok": True}
+
+    knowledge = agent.knowledge
+    app = server.build_app(knowledge.queries, {"remove": remove}, knowledge.metrics)
+    start("api", server.serve(app, listener))
+    start("links", agent.feeders.links())
+    start("documents", agent.feeders.documents(agent.source))
+    start("commits", agent.feeders.commits(agent.monitor))
+    start("apply", agent.loop.run())
+    start("packet process", agent.keeper.run())
+
+
+async def _remove(agent: Agent) -> None:
+    """Takes out the packet process first: it would write into sets that are going."""
+    await agent.keeper.end()
+    remove_table(agent.render.table_name)
+    footprint_path(agent.socket).unlink(missing_ok=True)
+    structlog.get_logger().info("removed", table=agent.render.table_name)
+
+
+def remove_table(name: str) -> None:
+    """Deletes our table; nothing happens if there is none.
+
+    Raises:
+        NftError: the kernel refused.
+    """
+    try:
+        KernelTransport().run(f"delete table inet {name}")
+    except NftError as error:
+        if not error.is_absent:
+            raise
