@@ -16,8 +16,10 @@ import struct
 import subprocess
 import time
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address
 
 import nftables
@@ -27,7 +29,13 @@ from scapy.layers.l2 import Ether
 from scapy.layers.sctp import SCTP, SCTPChunkInit
 from scapy.packet import Raw
 
+from nft.elements import Change, ElementWriter, Operation
+from nft.features import Features, probe
+from nft.kernel import Kernel
+from nft.model import Key, Table
+from nft.sync import TableSync
 from policy.evaluate import Packet
+from reconcile.clock import SystemClock
 from tidegate.demo.namespace import LabError, Namespace
 
 OUTSIDE = "eth0"
@@ -74,15 +82,19 @@ class Node:
                 name: stack.enter_context(_frame_socket(f"far{index}")) for index, name in enumerate(self._names)
             }
         with self.namespace.entered():
-            self.nft = nftables.Nftables()
-        self.nft.set_json_output(True)
+            self._nft = nftables.Nftables()
+        self._nft.set_json_output(True)
         self._sent = 0
 
-    def load(self, script: str) -> None:
-        """Applies an nft script inside."""
-        status, _, error = self.nft.cmd(script)
-        if status:
-            raise LabError(f"cannot load the table: {error}")
+    def load(self, table: Table, learned: Mapping[str, frozenset[Key]] | None = None) -> None:
+        """Puts the table in force as the agent does, and elements into its learned sets as the packet process does."""
+        with self.namespace.entered(), closing(Kernel(table.name, _features())) as kernel:
+            sync = TableSync(kernel, SystemClock())
+            sync.want(table)
+            report = sync.apply()
+            assert report.is_complete, report
+            with closing(ElementWriter(table.name)) as writer:
+                writer.write([_element(name, key) for name, keys in (learned or {}).items() for key in keys])
         self._counts = self._count()
 
     def play(self, packet: Packet, from_interface: str, patience_seconds: float = _PATIENCE_SECONDS) -> Seen:
@@ -115,7 +127,7 @@ class Node:
 
     def _count(self) -> Counter[str]:
         """Packets by the comment of the rule that counted them; alternatives of one rule count together."""
-        status, output, error = self.nft.cmd("list ruleset")
+        status, output, error = self._nft.cmd("list ruleset")
         if status:
             raise LabError(f"cannot list the table: {error}")
         counts: Counter[str] = Counter()
@@ -162,6 +174,17 @@ class Node:
         mac = _mac(self._names.index(name), far=True)
         routes = [f"route add {address} dev {name}" for address in addresses]
         return routes + [f"neigh add {address} lladdr {mac} dev {name} nud permanent" for address in addresses]
+
+
+@cache
+def _features() -> Features:
+    return probe()
+
+
+def _element(set_name: str, key: Key) -> Change:
+    """A pair of addresses that stays for an hour."""
+    packed = b"".join(part.packed for part in key if isinstance(part, IPv4Address | IPv6Address))
+    return Change(Operation.ADD, set_name, packed, timeout_ms=3_600_000)
 
 
 def _layers(packet: Packet, token: bytes) -> IP | IPv6:

@@ -15,7 +15,6 @@ from tidegate.judge.learned import learned_elements
 from tidegate.judge.nodes import node_state
 from tidegate.judge.simulated import Simulation
 from tidegate.render import RenderSettings, names, render_table
-from tidegate.render.script import script
 
 pytestmark = pytest.mark.kernel
 
@@ -48,14 +47,7 @@ def loaded(stack: ExitStack, case: Case) -> tuple[Node, dict[str, str]]:
     state = node_state(case.resources, "node1")
     ends = [known.endpoint for known in state.endpoints.values()]
     node = Node(stack, {end.interface_name: list(end.addresses) for end in ends})
-    lines = [
-        f"add element inet {SETTINGS.table_name} {name} {{ {source} . {learned} timeout 1h }}"
-        for name, keys in learned_elements(state, case.names).items()
-        for source, learned in keys
-    ]
-    table = script(render_table(state, SETTINGS)).splitlines()
-    without_queue = [line for line in table if not line.lstrip().startswith("queue ")]
-    node.load("\n".join([*without_queue, *lines]) + "\n")
+    node.load(render_table(state, SETTINGS), learned_elements(state, case.names))
     return node, {end.id: end.interface_name for end in ends}
 
 

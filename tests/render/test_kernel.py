@@ -11,7 +11,6 @@ from tests.oracles.replay import NODE_ADDRESSES, OUTSIDE, Node
 from tests.render.states import endpoint, profile, state
 from tidegate.config.settings import HostAction, SourceCheck
 from tidegate.render import RenderSettings, render_table
-from tidegate.render.script import script
 
 pytestmark = pytest.mark.kernel
 
@@ -32,8 +31,7 @@ def node():
                 endpoint("a", addresses=map(str, WEB["calia"]), profiles=("open",), allowed_source_prefixes=prefixes),
                 endpoint("b", addresses=map(str, OTHER["calib"]), profiles=("open",), is_active=is_active),
             ]
-            table = script(render_table(state(endpoints=ends, policies=policies), RenderSettings(**settings)))
-            made.load("\n".join(line for line in table.splitlines() if not line.lstrip().startswith("queue ")) + "\n")
+            made.load(render_table(state(endpoints=ends, policies=policies), RenderSettings(**settings)))
             return made
 
         yield make
