@@ -15,8 +15,7 @@ from nft.known import Known
 from nft.model import Key, VerdictMapping
 from nft.transaction import Difference
 
-_COMMAND = re.compile(r"(?:add|delete|flush) (?P<kind>chain|set|map|element) inet \S+ (?P<name>\S+)")
-_BLOCK = re.compile(r"(?P<kind>chain|set|map) (?P<name>\S+) \{")
+_COMMAND = re.compile(r"(?:add|delete|flush) (?P<kind>chain|rule|set|map|element) inet \S+ (?P<name>\S+)")
 
 
 @dataclass(slots=True)
@@ -41,15 +40,13 @@ class Culprits:
 
 
 def culprits(script: str, lines: Collection[int]) -> Culprits:
-    """The objects that these lines of a script (from 1) are about. A line inside a block belongs to its head."""
+    """The objects that these lines (from 1) of a script of `nft.transaction` are about: a line is a command."""
     found = Culprits()
     text = script.splitlines()
     for number in lines:
-        for line in reversed(text[: max(0, number)]):
-            head = _COMMAND.match(line) or _BLOCK.match(line)
-            if head:
-                (found.chains if head["kind"] == "chain" else found.sets).add(head["name"])
-                break
+        command = _COMMAND.match(text[number - 1]) if 0 < number <= len(text) else None
+        if command is not None:
+            (found.chains if command["kind"] in ("chain", "rule") else found.sets).add(command["name"])
     return found
 
 
