@@ -101,5 +101,7 @@ _BY_KIND: Mapping[str, Callable[[str], str | None]] = {
     "Namespace": wrong_label,
     "NetworkPolicy": wrong_policy,
     "GlobalNetworkPolicy": wrong_global_policy,
+    "StagedNetworkPolicy": wrong_policy,
+    "StagedGlobalNetworkPolicy": wrong_global_policy,
 }
 """Kinds whose names are no plain subdomains."""

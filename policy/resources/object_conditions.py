@@ -59,7 +59,7 @@ def _reserved_tier_keeps_its_action(tier: Tier) -> Iterator[Complaint]:
 
 
 def _types_are_given(spec: PolicySpec) -> Iterator[Complaint]:
-    if not spec.types:
+    if "types" in spec.model_fields_set and not spec.types:
         yield Complaint("cannot be empty: leave it out to have it follow from the rules", ("types",))
 
 

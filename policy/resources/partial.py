@@ -27,6 +27,7 @@ def partial(model: type[Model], document: object) -> Model:
         alias = field.alias or name
         if alias in given:
             made.__dict__.pop(name, None)
+            made.model_fields_set.add(name)
             _read(made, model, name, given[alias])
     return made
 

@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policy.resources import kube_policy, object_conditions, rule_conditions
+from policy.resources import kube_policy, object_conditions, rule_conditions, staged
 from policy.resources.conditions import Conditions, merged
-from policy.resources.kube import Namespace, Pod, ServiceAccount
+from policy.resources.kube import Namespace, Node, Pod, Service, ServiceAccount
 from policy.resources.kube_conversion import converted
 from policy.resources.kube_policy import NetworkingPolicy
 from policy.resources.metadata import Resource
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
 from policy.resources.sets import GlobalNetworkSet, NetworkSet
+from policy.resources.staged import StagedGlobalNetworkPolicy, StagedKubernetesNetworkPolicy, StagedNetworkPolicy
 from policy.resources.workload import HostEndpoint, WorkloadEndpoint
 
 CALICO = "projectcalico.org/v3"
@@ -41,6 +42,9 @@ _CALICO_KINDS = {
     "Tier": Kind(Tier, _OBJECT),
     "NetworkPolicy": Kind(NetworkPolicy, _POLICY),
     "GlobalNetworkPolicy": Kind(GlobalNetworkPolicy, _CLUSTER_POLICY),
+    "StagedNetworkPolicy": Kind(StagedNetworkPolicy, merged(_POLICY, staged.CONDITIONS)),
+    "StagedGlobalNetworkPolicy": Kind(StagedGlobalNetworkPolicy, merged(_CLUSTER_POLICY, staged.CONDITIONS)),
+    "StagedKubernetesNetworkPolicy": Kind(StagedKubernetesNetworkPolicy, merged(_NETWORKING_POLICY, staged.CONDITIONS)),
     "NetworkSet": Kind(NetworkSet, _SET),
     "GlobalNetworkSet": Kind(GlobalNetworkSet, _SET),
     "WorkloadEndpoint": Kind(WorkloadEndpoint, _OBJECT),
@@ -54,5 +58,7 @@ KINDS: Mapping[tuple[str, str], Kind] = {
     ("v1", "Namespace"): Kind(Namespace, _OBJECT),
     ("v1", "ServiceAccount"): Kind(ServiceAccount, _OBJECT),
     ("v1", "Pod"): Kind(Pod, _OBJECT),
+    ("v1", "Node"): Kind(Node, _OBJECT),
+    ("v1", "Service"): Kind(Service, _OBJECT),
 }
 """By apiVersion and kind."""

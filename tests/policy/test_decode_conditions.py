@@ -4,7 +4,7 @@ import pytest
 
 from policy.errors import Faults
 from policy.resources.decode import Identity, decode, identify
-from policy.resources.policies import PolicyType
+from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, PolicyType
 from policy.rules import Action
 
 CALICO = "projectcalico.org/v3"
@@ -577,3 +577,39 @@ def test_faults_are_bounded():
 def test_a_document_says_what_it_is_even_when_it_is_wrong():
     assert identify(document("Teir", namespace="n")) == Identity(CALICO, "Teir", "n", "x")
     assert identify({"kind": 5, "metadata": []}) == identify(None) == Identity("", "", "", "")
+
+
+# --- Staged policies ---
+
+
+@pytest.mark.parametrize("kind", ["StagedNetworkPolicy", "StagedGlobalNetworkPolicy"])
+def test_staged_policies_are_written_like_enforced_ones(kind):
+    spec = decode(document(kind, {"egress": [{"action": "Deny"}], "order": 5})).spec
+    assert (spec.staged_action, spec.types, spec.tier) == ("Set", (PolicyType.EGRESS,), "default")
+    assert paths(document(kind, {"egress": [{"action": "Deny", "http": {}}]}))
+    assert paths(document(kind, {"types": []})) == ["spec.types"]
+    assert paths(document(kind, {"types": [], "order": "x"})) == ["spec.order", "spec.types"]
+    assert paths(document(kind, {"stagedAction": "set"})) == ["spec.stagedAction"]
+    for action in ("Set", "Learn", "Ignore"):
+        assert paths(document(kind, {"stagedAction": action})) == []
+
+
+@pytest.mark.parametrize("kind", ["StagedNetworkPolicy", "StagedGlobalNetworkPolicy"])
+def test_a_staged_deletion_has_a_tier_and_nothing_else(kind):
+    assert decode(document(kind, {"stagedAction": "Delete", "tier": "t", "ingress": []})).spec.types == ()
+    given = {"order": 0, "selector": "all()", "types": ["Egress"], "egress": [{"action": "Deny"}]}
+    for field, value in given.items():
+        assert paths(document(kind, {"stagedAction": "Delete", field: value})) == [f"spec.{field}"]
+
+
+def test_staged_kubernetes_policies():
+    kind = "StagedKubernetesNetworkPolicy"
+    assert paths(document(kind, {"podSelector": {"matchLabels": {"a": "b"}}, "egress": [{}]}, name="a.b.c")) == []
+    assert paths(document(kind, {"order": 5})) == ["spec.order"]
+    assert paths(document(kind, {"stagedAction": "Delete", "podSelector": {}})) == []
+    assert paths(document(kind, {"stagedAction": "Delete", "egress": [{}]})) == ["spec.egress"]
+
+
+def test_staged_policies_are_never_taken_for_enforced_ones():
+    for kind in ("StagedNetworkPolicy", "StagedGlobalNetworkPolicy", "StagedKubernetesNetworkPolicy"):
+        assert not isinstance(decode(document(kind)), NetworkPolicy | GlobalNetworkPolicy)

@@ -157,6 +157,11 @@ def test_a_service_account():
     assert account.key == ResourceKey("ServiceAccount", "default", "a")
 
 
+@pytest.mark.parametrize("kind", ["Node", "Service"])
+def test_kinds_that_dumps_hold_beside_are_accepted(kind):
+    assert paths({"apiVersion": "v1", "kind": kind, "metadata": {"name": "a"}, "spec": {"x": [1]}, "status": {}}) == []
+
+
 # --- NetworkPolicy ---
 
 
