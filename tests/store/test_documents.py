@@ -12,7 +12,9 @@ from tidegate.store.documents import MAX_FILE_BYTES, read
 from tidegate.store.scalars import plain_scalar
 from tidegate.store.yaml_reader import MAX_ALIASED
 
-TEXT = st.text(st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=60)  # YAML: a key in a line has at most 1024 characters
+TEXT = st.text(
+    st.characters(max_codepoint=0xFFFF, exclude_categories=["Cs"]), max_size=60
+)  # YAML: a key in a line has at most 1024 characters
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | TEXT,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(TEXT, inner, max_size=5),
