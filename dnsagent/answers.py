@@ -43,8 +43,7 @@ def answer(query: bytes, zone: Mapping[str, Iterable[dnslib.RR]]) -> bytes | Non
         name = str(aliases[0].rdata.label).lower()
     if not reply.rr and name not in zone:
         reply.header.rcode = dnslib.RCODE.NXDOMAIN
-    packed: bytes = reply.pack()
-    return packed
+    return bytes(reply.pack())
 
 
 def query(name: str, qtype: str, identifier: int | None = None) -> bytes:
@@ -56,8 +55,7 @@ def query(name: str, qtype: str, identifier: int | None = None) -> bytes:
     question = dnslib.DNSRecord.question(name, qtype)
     if identifier is not None:
         question.header.id = identifier
-    packed: bytes = question.pack()
-    return packed
+    return bytes(question.pack())
 
 
 def addresses(reply: bytes) -> tuple[IPv4Address | IPv6Address, ...]:
