@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tidegate.api.client import ApiClient
 from tidegate.demo.namespace import LabError, Namespace
 
 _STOP_SECONDS = 15
@@ -74,6 +75,14 @@ class RunningAgent:
             LabError: the command failed.
         """
         return json.loads(self.call(*words, "-o", "json").stdout)
+
+    def get(self, what: str) -> Any:  # noqa: ANN401 - any JSON
+        """What the agent's API says, without the start of a program: for those who ask often.
+
+        Raises:
+            AgentUnreachableError: nobody answers.
+        """
+        return ApiClient(self.socket).get(what)
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
         """Ends the control process and returns its exit status (policy stays, unless it runs with --remove-on-exit).
