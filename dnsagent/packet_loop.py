@@ -10,7 +10,7 @@ Whatever ends the loop, every held packet gets its verdict: answers are delivere
 
 import selectors
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,7 @@ from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner, Packet
 from nfq.binding import Binding
 from nfq.log_messages import LoggedPacket
+from nfq.nflog import LOG_LIMIT
 from nfq.queue_table import read_queues
 from nfq.supervise import SupervisedLog, SupervisedQueue
 from reconcile.clock import Clock
@@ -28,6 +29,9 @@ from reconcile.instant import Instant
 
 TICK_SECONDS = 0.25
 OBSERVE_SECONDS = 1.0
+MAX_COPIES = 16_384
+"""Copies read before the answers are judged: more than the log's socket buffer holds, a page and more for each. So all
+that was logged before the answers came is read, and no flood of queries keeps the answers waiting for ever."""
 Handler = Callable[[int], None]
 """Serves a descriptor that the selector found ready; gets the events."""
 
@@ -76,7 +80,8 @@ class PacketLoop:
         """Generation and descriptor in the selector, by the reader's place in `_handlers`."""
         self._next_tick = clock.now()
         self._next_observation = clock.now()
-        self._log_lost = 0
+        self._log_state = (0, 0)
+        """Copies lost and the generation of the log's binding, as last seen."""
         self._is_stopping = False
 
     def stop(self) -> None:
@@ -101,6 +106,7 @@ class PacketLoop:
         timeout = max(0.0, self._next_deadline() - self.clock.now())
         for key, events in self._selector.select(timeout):
             key.data(events)
+            self._unregister_ended()
         now = self.clock.now()
         self.answers.expire(now)
         self.denied.expire(now)
@@ -129,13 +135,23 @@ class PacketLoop:
         with self.readers.denied.receive(now) as batch:
             self.denied.take(batch, now)
 
-    def _copies(self, now: Instant) -> list[LoggedPacket]:
-        copies = self.readers.log.receive(now)
-        lost = self.readers.log.counters.lost
-        if lost != self._log_lost:
-            self.learner.note_lost_queries(lost - self._log_lost, now)
-            self._log_lost = lost
-        return copies
+    def _copies(self, now: Instant) -> Iterator[LoggedPacket]:
+        """All copies that wait; then it notes what was lost before them."""
+        log = self.readers.log
+        for _ in range(MAX_COPIES // LOG_LIMIT):
+            copies = log.receive(now)
+            yield from copies
+            if len(copies) < LOG_LIMIT:
+                break  # it found the log empty
+        self._note_losses(now)
+
+    def _note_losses(self, now: Instant) -> None:
+        """Between two bindings queries went by unseen, like those that found the buffer full."""
+        log = self.readers.log
+        lost, generation = self._log_state
+        if log.counters.lost != lost or (log.generation != generation and generation):
+            self.learner.note_lost_queries(log.counters.lost - lost, now)
+        self._log_state = (log.counters.lost, log.generation)
 
     def _note_learned(self, packet: Packet) -> None:
         self.journal.append(packet, self.clock.wall())
@@ -157,25 +173,29 @@ class PacketLoop:
     def _next_deadline(self) -> Instant:
         attempts = [reader.next_attempt_at() for reader in self.readers.all()]
         deadlines = [self.answers.next_deadline(), self.denied.next_deadline(), *attempts]
-        return min(self._next_tick, *(each for each in deadlines if each is not None))
+        return min([self._next_tick, *(each for each in deadlines if each is not None)])
 
     # --- the selector ---
 
     def _register(self) -> None:
         """Has the selector watch the descriptors of the present bindings; reading an unbound reader binds it."""
-        for place, (reader, handler) in enumerate(self._handlers):
+        for reader, handler in self._handlers:
             if reader.next_attempt_at() is not None:
                 handler(0)
+        self._unregister_ended()
+        for place, (reader, handler) in enumerate(self._handlers):
             descriptor = reader.fileno()
-            known = self._registered.get(place)
-            if descriptor is not None and known == (reader.generation, descriptor):
-                continue
-            if known is not None:
-                self._unregister(known[1])
-                del self._registered[place]
-            if descriptor is not None and descriptor >= 0:
+            if descriptor is not None and place not in self._registered:
                 self._selector.register(descriptor, selectors.EVENT_READ, handler)
                 self._registered[place] = (reader.generation, descriptor)
+
+    def _unregister_ended(self) -> None:
+        """Takes ended bindings out of the selector before their descriptors' numbers are given to others."""
+        for place, (reader, _) in enumerate(self._handlers):
+            known = self._registered.get(place)
+            if known is not None and known != (reader.generation, reader.fileno()):
+                del self._registered[place]
+                self._unregister(known[1])
 
     def _unregister(self, descriptor: int) -> None:
         try:
