@@ -20,6 +20,9 @@ MAX_PEERS = 16
 _LENGTH = struct.Struct("!I")
 _RECEIVE_BYTES = 1 << 16
 
+_BAD_REQUESTS = (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError)
+"""What a handler raises for a request that makes no sense. JSON may nest as deep as it likes, and have any types."""
+
 Document = Mapping[str, Any]
 Handler = Callable[[Document, dict[str, Any]], Document]
 """Gets a request and the peer's own memory (for answers in pages); gives the reply."""
@@ -89,7 +92,10 @@ class LinkServer:
 
     def _accept(self, events: int) -> None:
         del events
-        connection, _ = self._socket.accept()
+        try:
+            connection, _ = self._socket.accept()
+        except OSError:
+            return  # it went away meanwhile, or there is no descriptor left
         if len(self._peers) >= MAX_PEERS:
             connection.close()
             return
@@ -116,8 +122,8 @@ class LinkServer:
         try:
             document = json.loads(request)
             return self._handler(document, peer.memory)
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            return {"ok": False, "error": f"cannot do that: {error}"}
+        except _BAD_REQUESTS as error:
+            return {"ok": False, "error": f"cannot do that: {type(error).__name__}: {error}"}
 
     def _send(self, peer: _Peer) -> None:
         if peer.unsent:
@@ -197,10 +203,13 @@ def frame(document: Document) -> bytes:
 
 
 def is_listening(path: Path) -> bool:
-    """Whether somebody takes connections at the socket file."""
+    """Whether somebody has the socket file open, even if it is stopped and takes no connections."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # noqa: FBT003
         try:
             probe.connect(str(path))
+        except BlockingIOError:
+            return True  # so many wait already
         except OSError:
             return False
     return True
