@@ -1,8 +1,8 @@
 """Questions that wait for their answer: an answer teaches only if the endpoint asked for it, once, a moment ago.
 
 Bounded in time by `LIFE_SECONDS` and in number by `max_pending`; at the bound the oldest conversation is forgotten,
-and an answer to it, should it come, is delivered unlearned. Conversations are in the order of their first question,
-so both bounds pop from one end.
+and an answer to it, should it come, is delivered unlearned. Conversations are in the order of their latest question,
+and so are the questions of each, so both bounds pop from one end.
 """
 
 from collections import OrderedDict
@@ -53,7 +53,7 @@ class PendingQueries:
         self._max = max_pending
         self._conversations: OrderedDict[bytes, list[_Question]] = OrderedDict()
         self.forgotten = 0
-        """Conversations dropped at the bound while a question of theirs was open."""
+        """Questions dropped at a bound before their answer came."""
 
     def __len__(self) -> int:
         return len(self._conversations)
@@ -69,10 +69,12 @@ class PendingQueries:
         self._conversations.move_to_end(conversation)
         for number, question in enumerate(questions):
             if question.asked == asked:
-                questions[number] = _Question(asked, now)
-                return
-        if len(questions) >= MAX_PER_CONVERSATION:
-            del questions[0]
+                del questions[number]
+                break
+        else:
+            if len(questions) >= MAX_PER_CONVERSATION:
+                self.forgotten += not questions[0].is_answered
+                del questions[0]
         questions.append(_Question(asked, now))
 
     def take(self, conversation: bytes, asked: bytes, now: Instant) -> Mismatch | None:
@@ -99,4 +101,4 @@ class PendingQueries:
 
     def _forget_oldest(self) -> None:
         _, questions = self._conversations.popitem(last=False)
-        self.forgotten += any(not question.is_answered for question in questions)
+        self.forgotten += sum(not question.is_answered for question in questions)
