@@ -7,7 +7,7 @@ not be written again and to restore them after somebody flushed them. Both are b
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush, heapreplace
 from typing import final
 
 from cachetools import TTLCache
@@ -18,8 +18,14 @@ MAX_NAMES_PER_ENDPOINT = 10_000
 """At the bound the name longest unasked is forgotten: it stays open in the kernel, but can be explained no more."""
 MAX_ADDRESSES_PER_NAME = 1000
 """A bucket store answers with a few new addresses at a time and never comes to an end. At the bound the oldest goes."""
+MAX_ADDRESSES_PER_ENDPOINT = 40_000
+"""Of all its names together, 15 MB. At the bound its names longest unasked go."""
+MAX_ADDRESSES = 500_000
+"""Of all endpoints together. At the bound the endpoint that is just told something pays, down to one name."""
 HISTORY_SECONDS = 3600.0
 """How long a name that has expired is remembered for explanation."""
+MAX_TTL_SECONDS = 86_400
+"""Longer TTLs do not keep a name in memory."""
 
 
 @final
@@ -31,52 +37,86 @@ class Known:
     def __init__(self, learned_at: Instant, ttl: int, server: bytes, chain: tuple[bytes, ...]) -> None:
         self.learned_at = learned_at
         self.ttl = ttl
-        """Seconds as on the wire, the least of the chain."""
+        """Seconds, the least of the chain."""
         self.server = server
         """Packed address."""
         self.chain = chain
         """The names from the question to the owner of the record, wire keys."""
 
 
-class NameCache:
-    """Names by endpoint, each with its addresses; the most recently told last."""
+@final
+class _Told:
+    """The names of one endpoint, the most recently told last, and how many addresses they have together."""
 
-    def __init__(self, max_names: int = MAX_NAMES_PER_ENDPOINT, max_addresses: int = MAX_ADDRESSES_PER_NAME) -> None:
+    __slots__ = ("names", "size")
+
+    def __init__(self) -> None:
+        self.names: OrderedDict[bytes, dict[bytes, Known]] = OrderedDict()
+        self.size = 0
+
+
+class NameCache:
+    """Names by endpoint, each with its addresses."""
+
+    def __init__(
+        self,
+        max_names: int = MAX_NAMES_PER_ENDPOINT,
+        max_addresses_per_name: int = MAX_ADDRESSES_PER_NAME,
+        max_addresses_per_endpoint: int = MAX_ADDRESSES_PER_ENDPOINT,
+        max_addresses: int = MAX_ADDRESSES,
+    ) -> None:
         self._max_names = max_names
-        self._max_addresses = max_addresses
-        self._endpoints: dict[str, OrderedDict[bytes, dict[bytes, Known]]] = {}
+        self._max_per_name = max_addresses_per_name
+        self._max_per_endpoint = max_addresses_per_endpoint
+        self._max = max_addresses
+        self._endpoints: dict[str, _Told] = {}
+        self._size = 0
         self.forgotten_names = 0
+        """Names dropped at a bound."""
         self.forgotten_addresses = 0
+        """Addresses dropped because their name has too many."""
+
+    def __len__(self) -> int:
+        """Addresses, each counted once for each name and endpoint that has it."""
+        return self._size
 
     def note(self, endpoint: str, name: bytes, told: dict[bytes, Known]) -> None:
         """The endpoint was told these addresses for the name. Takes the dictionary over."""
-        names = self._endpoints.get(endpoint)
-        if names is None:
-            names = self._endpoints[endpoint] = OrderedDict()
-        addresses = names.get(name)
+        mine = self._endpoints.get(endpoint)
+        if mine is None:
+            mine = self._endpoints[endpoint] = _Told()
+        addresses = mine.names.get(name)
         if addresses is None:
-            if len(names) >= self._max_names:
-                names.popitem(last=False)
-                self.forgotten_names += 1
-            names[name] = told
+            mine.names[name] = told
+            self._grow(mine, len(told))
             return
-        names.move_to_end(name)
+        mine.names.move_to_end(name)
+        before = len(addresses)
         for address, known in told.items():
-            if address not in addresses and len(addresses) >= self._max_addresses:
+            if address not in addresses and len(addresses) >= self._max_per_name:
                 del addresses[next(iter(addresses))]
                 self.forgotten_addresses += 1
             addresses[address] = known
+        if len(addresses) != before:
+            self._grow(mine, len(addresses) - before)
 
     def entries(self, endpoint: str | None = None) -> Iterator[tuple[str, bytes, bytes, Known]]:
-        """(endpoint, name, address, known) of one endpoint or of all. Not to be changed meanwhile."""
+        """(endpoint, name, address, known) of one endpoint or of all.
+
+        May be left and resumed while the cache changes: then each name is given as it is when its turn comes.
+        """
         for owner in [endpoint] if endpoint is not None else list(self._endpoints):
-            for name, addresses in self._endpoints.get(owner, {}).items():
-                for address, known in addresses.items():
+            mine = self._endpoints.get(owner)
+            for name in [] if mine is None else list(mine.names):
+                addresses = mine.names.get(name) if mine is not None else None
+                for address, known in list((addresses or {}).items()):
                     yield owner, name, address, known
 
     def forget(self, endpoint: str) -> None:
         """The endpoint is gone."""
-        self._endpoints.pop(endpoint, None)
+        mine = self._endpoints.pop(endpoint, None)
+        if mine is not None:
+            self._size -= mine.size
 
     def endpoints(self) -> list[str]:
         """Who has been told anything."""
@@ -84,16 +124,40 @@ class NameCache:
 
     def expire(self, now: Instant, limit: int = 64) -> None:
         """Forgets old names from the unasked end of each endpoint, at most `limit` of each at a time."""
-        for names in self._endpoints.values():
-            for _ in range(min(limit, len(names))):
-                name = next(iter(names))
-                if any(now - known.learned_at < known.ttl + HISTORY_SECONDS for known in names[name].values()):
+        for mine in self._endpoints.values():
+            for _ in range(min(limit, len(mine.names))):
+                name = next(iter(mine.names))
+                if any(_is_remembered(known, now) for known in mine.names[name].values()):
                     break
-                del names[name]
+                self._forget_oldest(mine)
+
+    def _grow(self, mine: _Told, count: int) -> None:
+        mine.size += count
+        self._size += count
+        while len(mine.names) > 1 and (
+            len(mine.names) > self._max_names or mine.size > self._max_per_endpoint or self._size > self._max
+        ):
+            self._forget_oldest(mine)
+            self.forgotten_names += 1
+
+    def _forget_oldest(self, mine: _Told) -> None:
+        _, addresses = mine.names.popitem(last=False)
+        mine.size -= len(addresses)
+        self._size -= len(addresses)
+
+
+def _is_remembered(known: Known, now: Instant) -> bool:
+    return now - known.learned_at < min(known.ttl, MAX_TTL_SECONDS) + HISTORY_SECONDS
 
 
 ElementKey = tuple[str, bytes]
 """(set name, packed key: endpoint address then learned address)."""
+
+
+LINGER_SECONDS = 1.0
+"""How long an element is remembered after its deadline: the kernel's clock ticks coarser than ours, and an element
+that it may still have must be refreshed, not added (an addition would leave it to die)."""
+_MAX_STALE = 1024
 
 
 class ElementTable:
@@ -102,6 +166,8 @@ class ElementTable:
     def __init__(self) -> None:
         self._deadlines: dict[ElementKey, Instant] = {}
         self._by_deadline: list[tuple[Instant, ElementKey]] = []
+        """A heap with one entry for each element, by the deadline that it had when it was put there; further entries
+        of elements that were dropped and put again."""
         self.per_owner: Counter[bytes] = Counter()
         """Elements by the endpoint address in their key."""
 
@@ -109,32 +175,41 @@ class ElementTable:
         return len(self._deadlines)
 
     def deadline(self, key: ElementKey) -> Instant | None:
-        """When the kernel will expire it; None where it never had it (or has long expired it)."""
+        """When the kernel will expire it, or did a moment ago; None where it never had it, or expired it long ago."""
         return self._deadlines.get(key)
 
     def put(self, key: ElementKey, deadline: Instant) -> None:
         """The kernel has acknowledged it."""
         if key not in self._deadlines:
             self.per_owner[owner_of(key)] += 1
+            heappush(self._by_deadline, (deadline, key))
         self._deadlines[key] = deadline
-        heappush(self._by_deadline, (deadline, key))
 
     def drop(self, key: ElementKey) -> None:
         """It is no longer there."""
-        if self._deadlines.pop(key, None) is not None:
-            self._release(key)
+        if self._deadlines.pop(key, None) is None:
+            return
+        owner = owner_of(key)
+        self.per_owner[owner] -= 1
+        if not self.per_owner[owner]:
+            del self.per_owner[owner]
+        if len(self._by_deadline) > 2 * len(self._deadlines) + _MAX_STALE:
+            self._by_deadline = [(deadline, key) for key, deadline in self._deadlines.items()]
+            heapify(self._by_deadline)
 
     def expire(self, now: Instant, limit: int = 4096) -> None:
         """Drops what the kernel has expired, at most `limit` at a time."""
-        heap = self._by_deadline
+        over = now - LINGER_SECONDS
         for _ in range(limit):
-            if not heap or heap[0][0] > now:
+            if not self._by_deadline or self._by_deadline[0][0] > over:
                 return
-            _, key = heappop(heap)
-            # A refreshed element has a later entry in the heap.
-            deadline = self._deadlines.get(key)
-            if deadline is not None and deadline <= now:
-                self.drop(key)
+            deadline = self._deadlines.get(self._by_deadline[0][1])
+            if deadline is not None and deadline > over:
+                # It was refreshed since: it waits again, for its new deadline.
+                heapreplace(self._by_deadline, (deadline, self._by_deadline[0][1]))
+                continue
+            _, key = heappop(self._by_deadline)
+            self.drop(key)
 
     def items(self) -> Iterator[tuple[ElementKey, Instant]]:
         """All of them. Not to be changed meanwhile."""
@@ -147,12 +222,6 @@ class ElementTable:
     def of_sets(self, set_names: frozenset[str]) -> list[ElementKey]:
         """The elements of these sets. Walks the table."""
         return [key for key in self._deadlines if key[0] in set_names]
-
-    def _release(self, key: ElementKey) -> None:
-        owner = owner_of(key)
-        self.per_owner[owner] -= 1
-        if not self.per_owner[owner]:
-            del self.per_owner[owner]
 
 
 def owner_of(key: ElementKey) -> bytes:
