@@ -4,16 +4,17 @@ Records may come in any order; what counts is that each owner is reached from th
 DNAME). What is not reached was put there for another purpose and teaches nothing.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 
-from dnsagent.codec import AddressRecord, AliasRecord, Answer
+from dnsagent.codec import MAX_NAME_BYTES, AddressRecord, AliasRecord, Answer
 
 MAX_HOPS = 16
 """Resolvers give up after 8 to 12."""
 
 Resolved = tuple[tuple[bytes, ...], int, bytes]
-"""The names on the way to an address as wire keys, the one that was asked first; the least TTL on that way, in seconds
-as on the wire; the address."""
+"""The names on the way to an address as wire keys, the one that was asked first; the least TTL on that way, in seconds;
+the address."""
 
 
 class Trouble(StrEnum):
@@ -58,10 +59,12 @@ def _direct(name: bytes, records: list[AddressRecord]) -> tuple[list[Resolved], 
 
 def _walk(answer: Answer) -> tuple[tuple[bytes, ...], list[int], Trouble | None]:
     """The names from the question on, and for each the least TTL on the way to it."""
+    # Of several records with one owner the first counts.
     aliases = {record[0]: record for record in reversed(answer.aliases)}
+    delegations = {record[0]: record for record in reversed(answer.delegations)}
     path, ttls, name, least = [answer.name], [_NEVER], answer.name, _NEVER
     while True:
-        step = aliases.get(name) or _delegated(name, answer.delegations)
+        step = aliases.get(name) or (_delegated(name, delegations) if delegations else None)
         if step is None:
             return tuple(path), ttls, None
         _, ttl, target = step
@@ -77,17 +80,13 @@ def _walk(answer: Answer) -> tuple[tuple[bytes, ...], list[int], Trouble | None]
 _NEVER = 2**32
 
 
-def _delegated(name: bytes, delegations: list[AliasRecord]) -> AliasRecord | None:
-    """The alias that a DNAME above the name makes (RFC 6672 2.2): its own owner is not renamed."""
-    for owner, ttl, target in delegations:
-        head = len(name) - len(owner)
-        if head > 0 and name.endswith(owner) and _is_label_start(name, head):
-            return name, ttl, name[:head] + target
-    return None
-
-
-def _is_label_start(name: bytes, offset: int) -> bool:
+def _delegated(name: bytes, delegations: Mapping[bytes, AliasRecord]) -> AliasRecord | None:
+    """The alias that the nearest DNAME above the name makes (RFC 6672 2.2): its own owner is not renamed."""
     at = 0
-    while at < offset:
+    while at < len(name):
         at += name[at] + 1
-    return at == offset
+        record = delegations.get(name[at:])
+        if record is not None:
+            target = name[:at] + record[2]
+            return (name, record[1], target) if len(target) <= MAX_NAME_BYTES else None
+    return None

@@ -6,7 +6,7 @@ cannot touch length octets, which end at 63 where capital letters begin at 65.
 
 Only `DecodeError` is raised, whatever the bytes (RFC 1035 4; limits against hostile messages: RFC 9267). A message is
 read once from front to back; pointers lead strictly backwards, and all names together may take `MAX_LABEL_STEPS`
-steps, so that no message costs more than a millisecond.
+steps (service parameters and hints take some too), so that no message costs more than a millisecond.
 """
 
 from enum import IntEnum
@@ -20,6 +20,8 @@ MAX_RECORDS: Final = 512
 """In the answer section. The largest honest answers have a few dozen, a UDP message holds 4,000 of the smallest."""
 MAX_LABEL_STEPS: Final = 1000
 """Labels read and pointers followed in one message: 230 names of 120 labels would take 4 ms without this."""
+
+MAX_TTL: Final = 0x7FFFFFFF
 
 _HEADER = Struct("!HHHHHH")
 _RECORD = Struct("!HHIH")
@@ -77,8 +79,8 @@ class Question:
 
 # Records are bare tuples: an answer has five of them, and a named one costs as much as reading it.
 AddressRecord = tuple[bytes, int, bytes]
-"""An A or AAAA record, or an address hint of an HTTPS or SVCB record: owner (wire key), TTL (seconds as on the wire, 0
-to 2**32-1), address (4 or 16 bytes)."""
+"""An A or AAAA record, or an address hint of an HTTPS or SVCB record: owner (wire key), TTL (seconds, 0 to
+2**31-1; what has the top bit set on the wire is 0: RFC 2181 8), address (4 or 16 bytes)."""
 AliasRecord = tuple[bytes, int, bytes]
 """A CNAME or DNAME record: owner, TTL, target."""
 
@@ -146,7 +148,9 @@ def _header(data: bytes) -> tuple[int, int, int, int, int, int]:
     return fields
 
 
-def _read_records(data: bytes, names: "_NameReader", at: int, count: int, answer: Answer) -> None:
+def _read_records(  # noqa: C901 - the types' cases, in one loop for speed
+    data: bytes, names: "_NameReader", at: int, count: int, answer: Answer
+) -> None:
     read_name, unpack, size = names.read, _RECORD.unpack_from, len(data)
     for _ in range(count):
         owner, at = read_name(at)
@@ -159,6 +163,8 @@ def _read_records(data: bytes, names: "_NameReader", at: int, count: int, answer
             raise DecodeError("record data cut short", start)
         if class_ != CLASS_IN:
             continue
+        if ttl > MAX_TTL:
+            ttl = 0
         if kind == _A or kind == _AAAA:  # noqa: PLR1714, SIM109 - half the cost of a membership test
             if length != (4 if kind == _A else 16):
                 raise DecodeError(f"address of {length} bytes", start)
@@ -190,6 +196,7 @@ def _read_service(
         if at + 4 > end:
             raise DecodeError("service parameter cut short", at)
         kind, length = _QUESTION.unpack_from(data, at)
+        names.spend(1, at)
         at += 4
         if at + length > end:
             raise DecodeError("service parameter runs past its record", at)
@@ -197,6 +204,7 @@ def _read_service(
         if width:
             if length % width or not length:
                 raise DecodeError("address hint of a wrong length", at)
+            names.spend(length // width, at)
             answer.hints.extend((owner, ttl, data[i : i + width]) for i in range(at, at + length, width))
         at += length
 
@@ -222,6 +230,12 @@ class _NameReader:
         key, end = self._walk(at)
         self._known[at] = key
         return key, end
+
+    def spend(self, steps: int, at: int) -> None:
+        """Takes steps for other reading that hostile messages can multiply."""
+        self._steps -= steps
+        if self._steps < 0:
+            raise DecodeError(f"more than {MAX_LABEL_STEPS} labels and parameters", at)
 
     def _walk(self, start: int) -> tuple[bytes, int]:  # noqa: C901 - the format's cases, in one loop for speed
         data, size, steps = self._data, len(self._data), self._steps

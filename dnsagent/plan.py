@@ -27,9 +27,8 @@ class RulePlan:
     """In node scope: the addresses of all endpoints that have the rule."""
 
     def lifetime(self, ttl: int) -> float:
-        """How long an address of that TTL lives. A TTL with the top bit set is 0 (RFC 2181 8): the narrower reading."""
-        seconds = 0 if ttl >= 1 << 31 else ttl
-        return max(self.floor, min(seconds, self.ceiling)) + self.extra
+        """How long an address of that TTL lives."""
+        return max(self.floor, min(ttl, self.ceiling)) + self.extra
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
