@@ -10,23 +10,28 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import final
 
-from dnsagent.cache import ElementKey, ElementTable, Known, NameCache, refusals
+from dnsagent.cache import ElementKey, ElementTable, Known, NameCache, owner_of, refusals
 from dnsagent.chain import Resolved, resolve
 from dnsagent.codec import (
+    CLASS_IN,
     FLAG_OPCODE,
     FLAG_RCODE,
     FLAG_RESPONSE,
     FLAG_TRUNCATED,
+    Answer,
     DecodeError,
     decode_answer,
     decode_question,
 )
+from dnsagent.guard import Guard
 from dnsagent.plan import EndpointPlan, Plan, RulePlan
 from dnsagent.queries import PendingQueries
 from reconcile.instant import Instant
 
 MAX_ADDRESSES_PER_ANSWER = 256
 """More in one answer is somebody filling the set."""
+MAX_REFUSALS_PER_ANSWER = 64
+"""Addresses of a refused answer that are remembered, to explain it: each costs a microsecond."""
 REFRESH_FRACTION = 0.1
 REFRESH_LEAST_SECONDS = 2.0
 """An element is written again only where that prolongs it by a tenth, or where it is about to go."""
@@ -58,7 +63,7 @@ class Element:
         self.key = key
         self.deadline = deadline
         self.is_present = is_present
-        """The kernel has it already, with an earlier deadline."""
+        """The kernel has it already with an earlier deadline, or had it until a moment ago."""
 
 
 class Learner:
@@ -72,6 +77,9 @@ class Learner:
         self.refusals = refusals()
         self.counters: Counter[str] = Counter()
         self._log_lost_at: Instant | None = None
+        self._reserved: dict[bytes, int] = {}
+        """New elements judged and not yet committed, by endpoint address: they have their places already."""
+        self._reserved_count = 0
 
     # --- the packet path ---
 
@@ -107,7 +115,9 @@ class Learner:
         return self._learn(endpoint, packet.server, found, now) if found else []
 
     def commit(self, elements: Iterable[Element]) -> None:
-        """The kernel has acknowledged them."""
+        """The kernel has acknowledged these; others that were judged before are not in it."""
+        self._reserved.clear()
+        self._reserved_count = 0
         count = 0
         for element in elements:
             self.elements.put(element.key, element.deadline)
@@ -118,13 +128,13 @@ class Learner:
         """An answer of a server that is not believed: remembered, to explain why it opened nothing."""
         self.counters["untrusted-server"] += 1
         endpoint = self.plan.endpoints.get(packet.client)
+        if endpoint is None:
+            return
         try:
             answer = decode_answer(packet.payload)
         except DecodeError:
             return
-        if endpoint is not None:
-            for _, _, address in answer.addresses[:MAX_ADDRESSES_PER_ANSWER]:
-                self.refusals.note(endpoint.id, address, "untrusted-server", answer.name, now)
+        self._note_refused(endpoint, "untrusted-server", answer, now)
 
     def is_open(self, client: bytes, address: bytes, now: Instant) -> bool:
         """Whether any rule of the endpoint has the address among its learned ones."""
@@ -153,7 +163,7 @@ class Learner:
         except DecodeError:
             return
         if found:
-            self._note_names(endpoint, packet.server, found, told_at)
+            self._note_names(endpoint, packet.server, found[:MAX_ADDRESSES_PER_ANSWER], told_at)
 
     def adopt(self, plan: Plan, now: Instant) -> list[Element]:
         """Takes a new snapshot; returns what the answers of the past open under it (back-fill)."""
@@ -162,9 +172,9 @@ class Learner:
         for gone in set(self.names.endpoints()) - known_ids.keys():
             self.names.forget(gone)
         opened: list[Element] = []
-        for endpoint_id, name, address, known in self.names.entries():
+        for endpoint_id, _, address, known in self.names.entries():
             endpoint = known_ids[endpoint_id]
-            for number in plan.index.find(name) & endpoint.rules:
+            for number in self._rules(known.chain, endpoint):
                 rule = plan.rules[number]
                 deadline = Instant(known.learned_at + rule.lifetime(known.ttl))
                 if deadline <= now or plan.guard.judge(address, allow_private=rule.allow_private):
@@ -173,20 +183,22 @@ class Learner:
         return opened
 
     def revoked(self, plan: Plan) -> list[ElementKey]:
-        """Elements whose endpoint no longer exists in the plan, or whose set it no longer may use."""
+        """Elements whose endpoint no longer exists in the plan, or whose set it no longer may use.
+
+        An address that has become another endpoint's keeps none: it was not told what the former owner was told.
+        """
+        before = self.plan.endpoints
+        moved = {a for a, endpoint in plan.endpoints.items() if a in before and before[a].id != endpoint.id}
         allowed = {
             (name, address)
             for endpoint in plan.endpoints.values()
             for number in endpoint.rules
             for name, family in ((plan.rules[number].set4, 0), (plan.rules[number].set6, 1))
             for address in endpoint.addresses[family]
+            if address not in moved
         }
         live = {rule.set4 for rule in plan.rules} | {rule.set6 for rule in plan.rules}
-        return [
-            key
-            for key, _ in self.elements.items()
-            if key[0] in live and (key[0], key[1][: len(key[1]) // 2]) not in allowed
-        ]
+        return [key for key, _ in self.elements.items() if key[0] in live and (key[0], owner_of(key)) not in allowed]
 
     def forget_addresses(self, addresses: frozenset[bytes]) -> list[ElementKey]:
         """An endpoint is gone, its addresses may be used again: the elements to delete, known to be present."""
@@ -202,7 +214,7 @@ class Learner:
         except DecodeError:
             self.counters["malformed"] += 1
             return []
-        reason = _header_reason(answer.flags)
+        reason = _header_reason(answer.flags) if answer.class_ == CLASS_IN else "wrong-class"
         if reason is not None:
             self.counters[reason] += 1
             return []
@@ -210,7 +222,7 @@ class Learner:
         mismatch = self.queries.take(_conversation(packet), asked, now)
         if mismatch is not None and not self._is_excused(mismatch, now):
             self.counters[mismatch] += 1
-            self._refuse(endpoint, mismatch, answer.name, (address for _, _, address in answer.addresses), now)
+            self._note_refused(endpoint, mismatch, answer, now)
             return []
         found, troubles = resolve(answer)
         for trouble in troubles:
@@ -233,10 +245,15 @@ class Learner:
             if not rules:
                 continue
             guard = plan.guard.judge(address)
+            is_refused = False
             for rule in rules:
-                if guard is not None and not self._is_admitted(rule, address, names[0], endpoint, now):
-                    continue
-                self._open(rule, endpoint, address, now + rule.lifetime(ttl), now, elements)
+                if guard is None or (guard is Guard.PRIVATE and rule.allow_private):
+                    self._open(rule, endpoint, address, now + rule.lifetime(ttl), now, elements)
+                else:
+                    is_refused = True
+            if guard is not None and is_refused:
+                self.counters[guard] += 1
+                self.refusals.note(endpoint.id, address, guard, names[0], now)
         return elements
 
     def _note_names(self, endpoint: EndpointPlan, server: bytes, found: list[Resolved], told_at: Instant) -> None:
@@ -248,15 +265,6 @@ class Learner:
                 known = Known(told_at, ttl, server, way)
             told[address] = known
         self.names.note(endpoint.id, found[0][0][0], told)
-
-    def _is_admitted(self, rule: RulePlan, address: bytes, name: bytes, endpoint: EndpointPlan, now: Instant) -> bool:
-        """Whether the rule's own options let a guarded address in."""
-        guard = self.plan.guard.judge(address, allow_private=rule.allow_private)
-        if guard is None:
-            return True
-        self.counters[guard] += 1
-        self._refuse(endpoint, guard, name, (address,), now)
-        return False
 
     def _rules(self, names: tuple[bytes, ...], endpoint: EndpointPlan) -> frozenset[int]:
         """The endpoint's rules that name any name of the chain."""
@@ -280,23 +288,26 @@ class Learner:
         for source in (rule.shared_by or endpoint.addresses)[is_six]:
             key = (set_name, source + address)
             present = self.elements.deadline(key)
-            if present is not None and present > now:
+            if present is not None:
                 gain = deadline - present
                 if gain <= 0 or (present > now + REFRESH_LEAST_SECONDS and gain < REFRESH_FRACTION * (deadline - now)):
                     continue
                 elements.append(Element(key, Instant(deadline), is_present=True))
-            elif self._has_room(source):
+            elif self._reserve(source):
                 elements.append(Element(key, Instant(deadline), is_present=False))
 
-    def _has_room(self, source: bytes) -> bool:
-        limits = self.plan.snapshot
-        if self.elements.per_owner[source] >= limits.max_elements_per_endpoint:
+    def _reserve(self, source: bytes) -> bool:
+        """Takes a place for a new element, if there is one."""
+        limits, reserved = self.plan.snapshot, self._reserved.get(source, 0)
+        if self.elements.per_owner[source] + reserved >= limits.max_elements_per_endpoint:
             self.counters["cap-endpoint"] += 1
-        elif len(self.elements) >= limits.max_elements:
+            return False
+        if len(self.elements) + self._reserved_count >= limits.max_elements:
             self.counters["cap-node"] += 1
-        else:
-            return True
-        return False
+            return False
+        self._reserved[source] = reserved + 1
+        self._reserved_count += 1
+        return True
 
     def _is_excused(self, mismatch: str, now: Instant) -> bool:
         """Whether the question may have been lost by the query log, and the configuration lets that count."""
@@ -306,11 +317,9 @@ class Learner:
         self.counters["excused"] += 1
         return True
 
-    def _refuse(
-        self, endpoint: EndpointPlan, reason: str, name: bytes, addresses: Iterable[bytes], now: Instant
-    ) -> None:
-        for address in addresses:
-            self.refusals.note(endpoint.id, address, reason, name, now)
+    def _note_refused(self, endpoint: EndpointPlan, reason: str, answer: Answer, now: Instant) -> None:
+        for _, _, address in answer.addresses[:MAX_REFUSALS_PER_ANSWER]:
+            self.refusals.note(endpoint.id, address, reason, answer.name, now)
 
 
 def _conversation(packet: Packet) -> bytes:
