@@ -17,7 +17,7 @@ from tidegate.demo.lab import Lab
 from tidegate.demo.namespace import Namespace
 
 UPSTREAM = "10.0.53.53"
-ANSWERED_NETWORK = "100.64.0.0/10"
+ANSWERED_NETWORK = "11.64.0.0/10"
 """Where all answered addresses lie; the world answers for each of them."""
 
 

@@ -1,6 +1,6 @@
 /* A DNS server that is never the bottleneck: answers every A query for every name, as fast as one core can.
  *
- * The answer depends on the name's hash alone: one to five addresses of 100.64.0.0/10, behind zero to three
+ * The answer depends on the name's hash alone: one to five addresses of 11.64.0.0/10, behind zero to three
  * aliases, so that two runs see the same mix.
  *     responder ADDRESS PORT
  */
@@ -51,7 +51,7 @@ static size_t answer(const uint8_t *query, size_t length, uint8_t *reply) {
     }
     for (unsigned i = 0; i < addresses; i++) {
         p = record(p, owner, 1, 4);
-        uint32_t address = htonl(0x64400000u | ((hash + i * 7919u) & 0x3fffffu));
+        uint32_t address = htonl(0x0b400000u | ((hash + i * 7919u) & 0x3fffffu));
         memcpy(p, &address, 4);
         p += 4;
     }
