@@ -57,19 +57,18 @@ class DeniedPackets:
         for packet in self._holder.expire(now):
             self._counters["denied-dropped"] += 1
             flow = five_tuple(packet.payload)
-            waiting = self._waiting.get(flow.source + flow.destination, {})
-            if waiting.get(flow) is packet:
-                del waiting[flow]
-                self._per_endpoint[flow.source] -= 1
-                if not waiting:
-                    del self._waiting[flow.source + flow.destination]
+            pair = flow.source + flow.destination
+            del self._waiting[pair][flow]
+            if not self._waiting[pair]:
+                del self._waiting[pair]
+            self._leave(flow.source)
 
     def next_deadline(self) -> Instant | None:
         """When `expire` has something to do."""
         return self._holder.next_deadline()
 
     def close(self) -> None:
-        """Drops all that wait."""
+        """Drops all that wait, and forgets them."""
         self._holder.close()
         self._waiting.clear()
         self._per_endpoint.clear()
@@ -97,8 +96,14 @@ class DeniedPackets:
     def _pop(self, pair: bytes) -> dict[FiveTuple, HeldPacket]:
         flows = self._waiting.pop(pair, {})
         for flow in flows:
-            self._per_endpoint[flow.source] -= 1
+            self._leave(flow.source)
         return flows
+
+    def _leave(self, source: bytes) -> None:
+        """One packet less waits. Zeros are not kept: sources are as many as a sender likes."""
+        self._per_endpoint[source] -= 1
+        if not self._per_endpoint[source]:
+            del self._per_endpoint[source]
 
     def _repeat(self, packet: HeldPacket) -> None:
         packet.repeat(packet.arrival.mark | self._learner.plan.snapshot.repeated_mark)

@@ -39,7 +39,11 @@ def read_snapshot(path: Path) -> Snapshot:
         OSError: it cannot be read.
         SnapshotError: it is no snapshot, or one of another format.
     """
-    return decode(path.read_text())
+    try:
+        text = path.read_text()
+    except UnicodeDecodeError as error:
+        raise SnapshotError(f"cannot read the snapshot: {error}") from error
+    return decode(text)
 
 
 def encode(snapshot: Snapshot) -> str:
@@ -68,7 +72,7 @@ def decode(text: str) -> Snapshot:
         if document["format"] != FORMAT:
             raise SnapshotError(f"cannot read a snapshot of format {document['format']}: this is {FORMAT}")
         return _snapshot(document)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if isinstance(error, SnapshotError):
             raise
         raise SnapshotError(f"cannot read the snapshot: {error!r}") from error
