@@ -87,15 +87,29 @@ def test_a_name_opens_an_address_to_who_learned_it(directory, tmp_path, oracle):
 
 def test_faulty_lines_are_located_and_the_others_answered(directory, tmp_path):
     names = tmp_path / "names.jsonl"
-    names.write_text('{"endpoint": "prod/web", "name": "api..example.com", "ip": "192.0.2.1"}\n')
-    unknown = TO_DB | {"to": {"pod": "prod/gone"}}
-    result = run("eval", "--resources", directory, "--names", names, probes=["", "{", TO_DB, unknown])
+    names.write_text(
+        '{"endpoint": "prod/web", "name": "api..example.com", "ip": "192.0.2.1"}\n'
+        '{"endpoint": "prod/gone", "name": "api.example.com", "ip": "192.0.2.1"}\n'
+    )
+    to_nobody = TO_DB | {"to": {"pod": "prod/gone"}}
+    result = run("eval", "--resources", directory, "--names", names, probes=["", "{", TO_DB, to_nobody])
     assert result.exit_code == 1
     assert len(verdicts(result)) == 1
-    first, second, third = result.stderr.splitlines()
-    assert first.startswith(f"{names}:1: name: cannot")
-    assert second.startswith("stdin:2: cannot read JSON")
-    assert third == "stdin:4: to: cannot find prod/gone among the pods and workload endpoints"
+    name, stranger, broken, unknown = result.stderr.splitlines()
+    assert name.startswith(f"{names}:1: name: cannot")
+    assert stranger == f"{names}:2: endpoint: cannot find prod/gone among the pods and workload endpoints"
+    assert broken.startswith("stdin:2: cannot read JSON")
+    assert unknown == "stdin:4: to: cannot find prod/gone among the pods and workload endpoints"
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_file_of_names_that_cannot_be_read_is_refused(directory, tmp_path, content):
+    names = tmp_path / "names.jsonl"
+    if content is not None:
+        names.write_bytes(content)
+    result = run("eval", "--resources", directory, "--names", names, probes=[TO_DB])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"cannot read {names}: ")
 
 
 def test_oracles_that_disagree_are_both_heard(directory, monkeypatch):

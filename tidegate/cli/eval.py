@@ -15,6 +15,7 @@ from tidegate.cli.resources import ResourcesOption, load
 from tidegate.judge.errors import ProbeError
 from tidegate.judge.names import parse_name
 from tidegate.judge.probe import Probe, parse_probe
+from tidegate.judge.roster import Roster
 from tidegate.judge.session import Oracle, Session, disagree
 
 T = TypeVar("T")
@@ -36,7 +37,8 @@ def evaluate(*, resources: ResourcesOption, names: NamesOption = None, oracle: O
     """
     lines = _Lines()
     known = load(resources)
-    session = Session(known, _learned(names, lines), oracle)
+    roster = Roster(known)
+    session = Session(known, roster, _learned(names, roster, lines), oracle)
     has_disagreement = False
     for place, probe in lines.parsed("stdin", sys.stdin, parse_probe):
         has_disagreement |= _judge(session, probe, place, lines)
@@ -70,12 +72,13 @@ class _Lines:
         say(f"{place}: {error}")
 
 
-def _learned(path: Path | None, lines: _Lines) -> list[LearnedName]:
+def _learned(path: Path | None, roster: Roster, lines: _Lines) -> list[LearnedName]:
     if path is None:
         return []
     try:
         with path.open(encoding="utf-8") as file:
-            return [name for _, name in lines.parsed(str(path), file, parse_name)]
+            parsed = lines.parsed(str(path), file, lambda line: roster.checked(parse_name(line)))
+            return [name for _, name in parsed]
     except OSError as error:
         fail(exits.NO, f"cannot read {path}: {error.strerror}")
     except UnicodeDecodeError:

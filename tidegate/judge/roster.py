@@ -41,18 +41,15 @@ class Roster:
             icmp_code=probe.icmp_code,
         )
 
-    def node_of(self, identity: EndpointID) -> str:
-        """The node of an endpoint that exists."""
-        return self._endpoints[identity].spec.node
+    def checked(self, name: LearnedName) -> LearnedName:
+        """The name, if there is somebody who could have learned it.
 
-    def is_known(self, identity: EndpointID) -> bool:
-        """Whether there is such an endpoint."""
-        return identity in self._endpoints
-
-    def check(self, name: LearnedName) -> None:
-        """Raises a `ProbeError` if nobody could have learned the name."""
-        if not self.is_known(name.endpoint):
-            raise ProbeError("endpoint", f"cannot find {name.endpoint}")
+        Raises:
+            ProbeError: there is no such endpoint.
+        """
+        if name.endpoint not in self._endpoints:
+            raise ProbeError("endpoint", f"cannot find {name.endpoint} among the pods and workload endpoints")
+        return name
 
     def _version(self, probe: Probe) -> int:
         """The family: as given, or that of an address, or the first one that both parties have."""

@@ -24,9 +24,12 @@ class Oracle(StrEnum):
 class Session:
     """Judges probes by the chosen oracles."""
 
-    def __init__(self, resources: Iterable[Resource], learned: Iterable[LearnedName], oracle: Oracle) -> None:
+    def __init__(
+        self, resources: Iterable[Resource], roster: Roster, learned: Iterable[LearnedName], oracle: Oracle
+    ) -> None:
+        """`roster` is of the same resources."""
         known, facts = tuple(resources), tuple(learned)
-        self._roster = Roster(known)
+        self._roster = roster
         self._facts = facts
         self._world = None if oracle is Oracle.SIMULATE else World(known)
         self._simulation = None if oracle is Oracle.EVALUATE else Simulation(known, facts)
