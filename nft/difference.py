@@ -48,6 +48,7 @@ def _is_same_set(desired: Set, known: Set | None) -> bool:
 
 
 def _chains(due: Difference, desired: Desired, known: Known) -> Difference:
+    replaced = due.replaced
     new: list[Chain] = []
     changed: list[Chain] = []
     rehung: list[Chain] = []
@@ -58,7 +59,7 @@ def _chains(due: Difference, desired: Desired, known: Known) -> Difference:
         elif is_rehung(there.hook, wanted.chain.hook):
             rehung.append(wanted.chain)
         elif not wanted.is_queue and (
-            there.hook != wanted.chain.hook or not has_rules(wanted, there) or wanted.references.sets & due.replaced
+            there.hook != wanted.chain.hook or not has_rules(wanted, there) or wanted.references.sets & replaced
         ):
             changed.append(wanted.chain)
     return replace(due, new_chains=new, changed_chains=changed, rehung_chains=rehung)

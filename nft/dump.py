@@ -1,14 +1,16 @@
 """Reads rules and elements by raw netlink: what a resync needs of them, and no more.
 
 A listing of libnftables has it all, but takes 1.1 s for 20,000 rules and grows with the learned elements; the dumps
-here take 0.2 s for the same table.
+here take 0.15 s for the same table.
 
 A commit in the middle of a dump makes entries come twice or not at all. That is not looked at here: the packet process
 commits a thousand times a second, and a dump would never end. Whoever resyncs listens to `nft.monitor` as well, and
 resyncs again if somebody changed rules meanwhile; a rule that only seemed to be missing is written again, no more.
 """
 
-from collections.abc import Iterator
+import errno
+import struct
+from collections.abc import Iterable, Iterator
 
 from netlink import message
 from netlink.transport import NetlinkSocket
@@ -17,27 +19,51 @@ from nft.errors import NftError
 from nft.expr import Accept, Drop, Goto, Jump, Return, Verdict
 from nft.keys import Packed, intervals
 
+_ATTRIBUTE = struct.Struct("=HH")
 _NFT_JUMP, _NFT_GOTO, _NFT_RETURN = -3, -4, -5
 _NF_DROP, _NF_ACCEPT = 0, 1
 _INTERVAL_END = 1
 
 
-def rule_comments(link: NetlinkSocket, table: str) -> dict[str, list[str]]:
-    """The comments of the table's rules in order, by chain. Chains without rules are absent, as are those of no table.
+def has_table(link: NetlinkSocket, table: str) -> bool:
+    """Whether there is such a table. To list tables, libnftables would read all their rules, 0.3 s for 20,000.
 
     Raises:
         NftError: the kernel refused.
     """
-    comments: dict[str, list[str]] = {}
-    request = message.text(wire.NFTA_RULE_TABLE, table)
-    for body in _dumped(link, wire.GETRULE, request, f"rules of table {table}"):
-        chain, comment = "", ""
-        for kind, payload in message.attributes(body):
-            if kind == wire.NFTA_RULE_CHAIN:
-                chain = wire.string(payload)
-            elif kind == wire.NFTA_RULE_USERDATA:
-                comment = wire.comment_in(payload)
-        comments.setdefault(chain, []).append(comment)
+    sequence = link.next_sequence()
+    request = wire.request(wire.GETTABLE, message.NLM_F_ACK, sequence, message.text(wire.NFTA_TABLE_NAME, table))
+    try:
+        return bool(list(link.dump(request, sequence)))
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise NftError(error.errno or 0, "read", f"table {table}") from error
+
+
+def rule_comments(link: NetlinkSocket, table: str, chains: Iterable[str]) -> dict[str, list[str]]:
+    """The comments of the rules of these chains, in order; an empty one for a rule without.
+
+    Chain by chain, because for a whole table the kernel counts from its first rule anew for each datagram it fills.
+
+    Raises:
+        NftError: the kernel refused (ENOENT: a chain went away meanwhile).
+    """
+    where = message.text(wire.NFTA_RULE_TABLE, table)
+    return {name: _comments(link, where + message.text(wire.NFTA_RULE_CHAIN, name), name) for name in chains}
+
+
+def _comments(link: NetlinkSocket, request: bytes, chain: str) -> list[str]:
+    """Walks over the bytes by hand: with `message.attributes` a rule costs 15 us instead of 4."""
+    comments: list[str] = []
+    for body in _dumped(link, wire.GETRULE, request, f"the rules of chain {chain}"):
+        offset, comment = 0, ""
+        while offset < len(body):
+            length, kind = _ATTRIBUTE.unpack_from(body, offset)
+            if kind == wire.NFTA_RULE_USERDATA:
+                comment = wire.comment_in(body[offset + _ATTRIBUTE.size : offset + length])
+            offset += max(length + 3 & ~3, _ATTRIBUTE.size)
+        comments.append(comment)
     return comments
 
 

@@ -114,7 +114,7 @@ class FakeKernel:
             Commit(
                 task=OTHER_TASK,
                 program="nft",
-                touches_objects=not element_sets,
+                touches_objects=not (element_sets or rule_chains),
                 rule_chains=frozenset(rule_chains),
                 element_sets=frozenset(element_sets),
                 shrunk_sets=frozenset(element_sets),

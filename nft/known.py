@@ -67,6 +67,10 @@ class Known:
         for name in self.chains.keys() & set(chains):
             self.chains[name] = replace(self.chains[name], digest=None, rule_count=max(1, self.chains[name].rule_count))
 
+    def forget_contents(self, names: Collection[str]) -> None:
+        """Takes the elements of these sets and maps for wrong: they are to be filled anew."""
+        self.foreign |= set(names) & (self.sets.keys() | self.maps.keys())
+
     def forget_elements(self, name: str) -> None:
         """The set or map is empty or gone."""
         self.foreign.discard(name)

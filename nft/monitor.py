@@ -45,7 +45,7 @@ class Commit:
     program: str
     """Its name, for people."""
     touches_objects: bool
-    """The table, a chain, rule, set or map was added, removed or changed."""
+    """The table, a chain, set or map was added, removed, or changed in shape."""
     rule_chains: frozenset[str] = frozenset()
     """Chains of which rules were added, removed or changed."""
     element_sets: frozenset[str] = frozenset()
@@ -135,7 +135,7 @@ class Monitor:
             if number == wire.NFTA_TABLE_NAME:  # the first attribute of them all
                 if wire.string(payload) != self._table:
                     break
-                self._touches_objects |= kind not in _ELEMENTS
+                self._touches_objects |= kind not in _ELEMENTS and kind not in _RULES
             elif number == wire.NFTA_ELEM_LIST_SET and kind in _ELEMENTS:
                 self._element_sets.add(wire.string(payload))
                 if kind == wire.DELSETELEM:
@@ -147,7 +147,7 @@ class Monitor:
         return []
 
     def _end(self, event: message.Message) -> list[Commit]:
-        touched = self._touches_objects or bool(self._element_sets)
+        touched = self._touches_objects or bool(self._element_sets or self._rule_chains)
         task, program = generation_maker(event.body)
         commit = Commit(
             task=task,

@@ -136,12 +136,14 @@ class TableSync:
             if commit.task in self._tasks and commit.is_complete:
                 continue
             learned = {name for name in commit.element_sets if self._is_learned(name)}
-            emptied = learned & commit.shrunk_sets
-            is_stale = commit.touches_objects or bool(commit.element_sets - learned)
-            self._to_restore |= emptied
+            self._to_restore |= learned & commit.shrunk_sets
+            self._is_known = self._is_known and not commit.touches_objects
             self._distrusted |= commit.rule_chains
-            self._is_known = self._is_known and not is_stale
-            is_due |= is_stale or bool(emptied)
+            self._known.forget_rules(commit.rule_chains)
+            self._known.forget_contents(commit.element_sets - learned)
+            is_due |= commit.touches_objects or bool(
+                commit.rule_chains or commit.element_sets - learned or learned & commit.shrunk_sets
+            )
         return is_due
 
     def _is_learned(self, name: str) -> bool:

@@ -323,7 +323,7 @@ EDITS = {
     "a rule edited": (edit_rule_and_keep_its_comment, {"rule_chains": {"p-web"}}),
     "the queue rule": (empty_queue_chain, {"rule_chains": {"queue-denied"}}),
     "a base chain's policy": (open_policy, {}),
-    "a base chain added": (add_chain, {"rule_chains": {"intruder"}}),
+    "a base chain added": (add_chain, {}),
     "elements deleted": (delete_elements, {"element_sets": {"nets"}}),
     "an element added": (add_element, {"element_sets": {"nets"}}),
     "a verdict changed": (swap_verdict, {"element_sets": {"from-endpoint"}}),
