@@ -215,6 +215,10 @@ class ElementTable:
         """All of them. Not to be changed meanwhile."""
         return iter(self._deadlines.items())
 
+    def all_keys(self) -> list[ElementKey]:
+        """Of all of them, for a walk in pieces while the table changes."""
+        return list(self._deadlines)
+
     def of_owners(self, owners: frozenset[bytes]) -> list[ElementKey]:
         """The elements of these endpoint addresses. Walks the table: for endpoints that go, not for packets."""
         return [key for key in self._deadlines if owner_of(key) in owners]

@@ -6,13 +6,14 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from dnsagent.cache import Known, owner_of
+from dnsagent.cache import ElementKey, Known, owner_of
 from dnsagent.learn import Element
 from dnsagent.link import Document
 from dnsagent.packet_loop import PacketLoop
 from dnsagent.plan import Plan, RulePlan, make_plan
-from dnsagent.snapshot_file import SnapshotError, read_snapshot
-from policy.domains import DomainError, DomainName
+from dnsagent.snapshot_file import read_snapshot
+from policy.domains import DomainName
+from policy.errors import PolicyError
 from reconcile.instant import Instant
 
 PAGE = 500
@@ -37,9 +38,16 @@ class Desk:
         }
 
     def handle(self, request: Document, memory: dict[str, Any]) -> Document:
-        """The reply to a request. KeyError for a command that is none, and for fields that are missing."""
+        """The reply to a request.
+
+        Raises:
+            ValueError, KeyError, TypeError: the request makes no sense.
+        """
         command = self._commands[request["command"]]
-        return {"ok": True, **command(request, memory)}
+        try:
+            return {"ok": True, **command(request, memory)}
+        except PolicyError as error:
+            raise ValueError(str(error)) from error
 
     def _status(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
         del request, memory
@@ -49,14 +57,26 @@ class Desk:
             "version": self._version,
             "generation": learner.plan.snapshot.generation,
             "mode": learner.plan.snapshot.mode.value,
-            "counters": dict(learner.counters) | self._reader_counters(),
+            "counters": dict(learner.counters) | self._bound_counters() | self._reader_counters(),
             "elements": len(learner.elements),
+            "names": len(learner.names),
             "pending_queries": len(learner.queries),
             "held_denied": len(loop.denied),
             "health": [
                 {"healthy": condition.is_healthy, "reason": condition.reason, "since": condition.since}
                 for condition in (reader.condition() for reader in loop.readers.all())
             ],
+        }
+
+    def _bound_counters(self) -> dict[str, int]:
+        """What was dropped where a collection was full."""
+        learner, journal = self._loop.learner, self._loop.journal
+        return {
+            "forgotten-queries": learner.queries.forgotten,
+            "forgotten-names": learner.names.forgotten_names,
+            "forgotten-addresses": learner.names.forgotten_addresses,
+            "journal-failures": journal.failures,
+            "journal-too-long": journal.too_long,
         }
 
     def _reader_counters(self) -> dict[str, int]:
@@ -72,11 +92,9 @@ class Desk:
     def _load(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
         """Takes the snapshot in the file; what earlier answers open under it is in the kernel when this returns."""
         del memory
-        try:
-            plan = make_plan(read_snapshot(Path(request["path"])))
-        except (SnapshotError, DomainError) as error:
-            raise ValueError(error) from error
+        plan = make_plan(read_snapshot(Path(request["path"])))
         loop, now = self._loop, self._loop.clock.now()
+        loop.journal.forget(_ended(loop.learner.plan, plan), loop.clock.wall())
         revoked = loop.learner.revoked(plan)
         loop.sets.delete(key for key in revoked if (loop.learner.elements.deadline(key) or 0) > now)
         for key in revoked:
@@ -115,6 +133,7 @@ class Desk:
         del memory
         learner = self._loop.learner
         addresses = frozenset(ip_address(text).packed for text in request["addresses"])
+        self._loop.journal.forget(addresses, self._loop.clock.wall())
         keys = learner.forget_addresses(addresses)
         now = self._loop.clock.now()
         self._loop.sets.delete(key for key in keys if (learner.elements.deadline(key) or 0) > now)
@@ -133,31 +152,40 @@ class Desk:
         """A page of what is open by name; the first request begins, later ones ask for `next`."""
         if not request.get("next"):
             memory["names"] = self._open_names(request.get("endpoint"), self._loop.clock.now())
-        pages: Iterator[dict[str, Any]] = memory["names"]
-        page = [entry for _, entry in zip(range(PAGE), pages, strict=False)]
-        return {"names": page, "more": len(page) == PAGE}
+        steps: Iterator[dict[str, Any] | None] = memory["names"]
+        page = [entry for _, entry in zip(range(PAGE), steps, strict=False)]
+        return {"names": [entry for entry in page if entry is not None], "more": len(page) == PAGE}
 
-    def _open_names(self, endpoint_id: str | None, now: Instant) -> Iterator[dict[str, Any]]:
+    def _open_names(self, endpoint_id: str | None, now: Instant) -> Iterator[dict[str, Any] | None]:
+        """Everything told and still open, then what is open without a name; None for each that is neither."""
         learner = self._loop.learner
         known: set[tuple[bytes, bytes]] = set()
         endpoints = {endpoint.id: endpoint for endpoint in learner.plan.endpoints.values()}
-        for owner, name, address, told in list(learner.names.entries(endpoint_id)):
-            endpoint = endpoints.get(owner)
-            if endpoint is None:
-                continue
-            for source in endpoint.addresses[len(address) == 16]:
-                known.add((source, address))
-                if learner.is_open(source, address, now):
-                    yield self._entry(owner, name, address, told, now)
-                    break
-        for key, deadline in list(learner.elements.items()):
+        for owner, name, address, told in learner.names.entries(endpoint_id):
+            sources = endpoints[owner].addresses[len(address) == 16] if owner in endpoints else ()
+            known.update((source, address) for source in sources)
+            is_open = any(learner.is_open(source, address, now) for source in sources)
+            yield self._entry(owner, name, address, told, now) if is_open else None
+        for key in learner.elements.all_keys():
             source = owner_of(key)
-            owner_plan = learner.plan.endpoints.get(source)
             pair = (source, key[1][len(source) :])
-            if deadline > now and owner_plan is not None and pair not in known and endpoint_id in (None, owner_plan.id):
-                known.add(pair)
-                yield {"endpoint": owner_plan.id, "name": "", "ip": str(ip_address(pair[1])), "orphan": True,
-                       "expires_in_seconds": round(deadline - now, 3)}  # fmt: skip
+            yield None if pair in known else self._orphan(key, endpoint_id, now)
+            known.add(pair)
+
+    def _orphan(self, key: ElementKey, endpoint_id: str | None, now: Instant) -> dict[str, Any] | None:
+        """An element of which no name is known: its answer was of an earlier life, and the journal has lost it."""
+        learner = self._loop.learner
+        source, deadline = owner_of(key), learner.elements.deadline(key)
+        endpoint = learner.plan.endpoints.get(source)
+        if deadline is None or deadline <= now or endpoint is None or endpoint_id not in (None, endpoint.id):
+            return None
+        return {
+            "endpoint": endpoint.id,
+            "name": "",
+            "ip": str(ip_address(key[1][len(source) :])),
+            "orphan": True,
+            "expires_in_seconds": round(deadline - now, 3),
+        }
 
     def _entry(self, owner: str, name: bytes, address: bytes, told: Known, now: Instant) -> dict[str, Any]:
         rules = self._rules_of(told)
@@ -206,6 +234,15 @@ class Desk:
             "told": told[:PAGE],
             "refusal": None if refusal is None else {"reason": refusal[0], "name": text_of(refusal[1])},
         }
+
+
+def _ended(before: Plan, after: Plan) -> list[bytes]:
+    """Addresses that are no longer the same endpoint's."""
+    return [
+        address
+        for address, endpoint in before.endpoints.items()
+        if address not in after.endpoints or after.endpoints[address].id != endpoint.id
+    ]
 
 
 def text_of(name: bytes) -> str:

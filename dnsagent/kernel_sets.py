@@ -19,7 +19,9 @@ CHUNK = 4096
 MAX_ATTEMPTS = 4
 """Transactions for one batch: 30 ms, if all but the last are refused."""
 _TOLERATED = 2
+"""Refusals of one set in a batch, from which on it is left out."""
 _MOMENT_MS = 1000
+"""How long an element lives that is added only to be deleted: it never does."""
 
 
 class SetWriter(Protocol):
@@ -54,7 +56,7 @@ class KernelSets:
         return done
 
     def delete(self, keys: Iterable[ElementKey]) -> None:
-        """Deletes elements, most of which are present; set by set, so that no set's trouble keeps another's elements."""
+        """Deletes elements, most of which are present; set by set, so that trouble with one keeps no other's."""
         by_set: dict[str, list[Change]] = {}
         for set_name, key in keys:
             by_set.setdefault(set_name, []).append(Change(Operation.DELETE, set_name, key))

@@ -200,10 +200,16 @@ class Learner:
         live = {rule.set4 for rule in plan.rules} | {rule.set6 for rule in plan.rules}
         return [key for key, _ in self.elements.items() if key[0] in live and (key[0], owner_of(key)) not in allowed]
 
+    def forget_names(self, address: bytes) -> None:
+        """Whoever has the address now was told nothing of what was told to it before."""
+        endpoint = self.plan.endpoints.get(address)
+        if endpoint is not None:
+            self.names.forget(endpoint.id)
+
     def forget_addresses(self, addresses: frozenset[bytes]) -> list[ElementKey]:
         """An endpoint is gone, its addresses may be used again: the elements to delete, known to be present."""
-        for endpoint_id in {self.plan.endpoints[a].id for a in addresses if a in self.plan.endpoints}:
-            self.names.forget(endpoint_id)
+        for address in addresses:
+            self.forget_names(address)
         return self.elements.of_owners(addresses)
 
     # --- the pipeline ---

@@ -146,6 +146,9 @@ def _recall(learner: Learner, writer: ElementWriter, sets: KernelSets, journal: 
                 learner.elements.put((set_name, element.key), Instant(now + element.remaining_ms / 1000))
     count = 0
     for entry in read_journal(journal, wall):
+        if entry.packet is None:
+            learner.forget_names(entry.client)
+            continue
         learner.remember(entry.packet, Instant(now - (wall - entry.at)))
         count += 1
     missing = learner.adopt(learner.plan, now)
