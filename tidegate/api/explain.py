@@ -75,7 +75,7 @@ class _Explainer:
     def _sender(self) -> EndpointID | None:
         source = self._question.source
         if isinstance(source, str):
-            if not self._roster.is_known(source):
+            if self._world.endpoint(source) is None:
                 raise QuestionError(f"cannot find the workload {source}")
             return source
         holder = self._world.endpoint_at(source)
@@ -128,40 +128,41 @@ class _Explainer:
 
     # --- reasons ---
 
-    def _reasons(self, answer: Answer, reply: Mapping[str, Any]) -> Iterator[str]:
-        """Sentences about names, the decisive ones first."""
+    def _reasons(self, answer: Answer, reply: Mapping[str, Any]) -> Iterator[JSONObject]:
+        """What names have to do with it, the decisive first."""
         if "failure" in reply:
-            yield f"what is known of names cannot be told: {reply['failure']}"
+            yield _reason("packet-process-silent", f"what is known of names cannot be told: {reply['failure']}")
         if self.endpoint is None or answer.egress is None:
             return
         if reply["refusal"] is not None:
             refusal = reply["refusal"]
-            yield f"an answer with this address for {refusal['name']} was refused: {refusal['reason']}"
-        for entry in reply["told"]:
-            yield self._reason(entry)
+            yield _reason(refusal["reason"], f"an answer that gave {refusal['name']} this address was refused")
+        yield from map(self._told, reply["told"])
         if not answer.egress.is_allowed and not any(entry["own"] for entry in reply["told"]):
             yield self._never_resolved()
 
-    def _reason(self, entry: Mapping[str, Any]) -> str:
+    def _told(self, entry: Mapping[str, Any]) -> JSONObject:
+        """What one name that led to the address means."""
         name, left = entry["name"], entry["expires_in_seconds"]
         if not entry["own"]:
-            return f"{entry['endpoint']} has learned {name} for it; what is learned is the endpoint's own"
+            learner = entry["endpoint"]
+            return _reason("other-endpoint", f"{learner} has learned {name} for it; what is learned is its own")
         if not self._matching(entry):
-            return f"{name} was resolved to it, but {self._nearest(name)}"
+            return _reason("no-pattern", f"{name} was resolved to it, but {self._nearest(name)}")
         if left > 0:
-            return f"{name} was learned from {entry['server']}, {left:.0f} s are left"
-        return f"{name} was learned from {entry['server']}, but expired {-left:.0f} s ago: resolve it again"
+            return _reason("learned", f"{name} was learned from {entry['server']}, {left:.0f} s are left")
+        return _reason("expired", f"{name} was learned from {entry['server']} and expired {-left:.0f} s ago")
 
-    def reasons_for_name(self) -> list[str]:
+    def reasons_for_name(self) -> list[JSONObject]:
         """Why a name leads nowhere."""
         name = str(self._question.destination)
         reply = self._ask(name=name)
-        reasons = [f"what is known of names cannot be told: {reply['failure']}"] if "failure" in reply else []
-        own = [entry for entry in reply["told"] if entry["own"]]
-        reasons += [f"{entry['ip']}: {self._reason(entry)}" for entry in reply["told"]]
-        if not own:
-            reasons.append(f"{self.endpoint or self._question.source} has never resolved {name}")
-            reasons.append(self._standing(name))
+        if "failure" in reply:
+            return [_reason("packet-process-silent", f"what is known of names cannot be told: {reply['failure']}")]
+        reasons = [{**self._told(entry), "ip": entry["ip"]} for entry in reply["told"]]
+        if not any(entry["own"] for entry in reply["told"]):
+            who = self.endpoint or self._question.source
+            reasons.append(_reason("never-resolved", f"{who} has never resolved {name}; {self._standing(name)}"))
         return reasons
 
     def _standing(self, name: str) -> str:
@@ -172,16 +173,22 @@ class _Explainer:
         chain = {entry["name"], *entry["chain"]}
         return any(_matches(pattern, name) for pattern in self._patterns for name in chain)
 
-    def _never_resolved(self) -> str:
+    def _never_resolved(self) -> JSONObject:
         if not self._patterns:
-            return f"no rule of {self.endpoint} allows names"
-        return f"{self.endpoint} has never resolved one of its names ({', '.join(self._patterns)}) to it"
+            return _reason("no-domain-rules", f"no rule of {self.endpoint} allows names")
+        patterns = ", ".join(self._patterns)
+        return _reason("never-resolved", f"{self.endpoint} has never resolved one of its names ({patterns}) to it")
 
     def _nearest(self, name: str) -> str:
         if not self._patterns:
             return f"no rule of {self.endpoint} allows names"
         nearest = difflib.get_close_matches(name, self._patterns, n=1, cutoff=0.0)
         return f"no pattern of {self.endpoint} matches it; the nearest is {nearest[0]}"
+
+
+def _reason(code: str, message: str) -> JSONObject:
+    """A word for programs, a sentence for people."""
+    return {"code": code, "message": message}
 
 
 def _learned(told: Iterable[Mapping[str, Any]]) -> Iterator[LearnedName]:

@@ -35,13 +35,18 @@ def _lines(document: Mapping[str, Any]) -> Iterator[Text]:
     place = document["to"] if document["port"] is None else f"{document['to']} port {document['port']}"
     yield Text.assemble(f"{document['from']} to {place}: ", _verdict(document))
     for reason in document["reasons"]:
-        yield Text(f"  {reason}")
+        yield _reason(reason)
     for path in document["paths"]:
         yield Text.assemble(f"\n{path['ip']}: ", _verdict(path))
         for side in ("egress", "ingress"):
             yield from _side(side, path[side])
         for reason in path["reasons"]:
-            yield Text(f"  names: {reason}")
+            yield _reason(reason)
+
+
+def _reason(reason: Mapping[str, Any]) -> Text:
+    place = f"{reason['ip']}: " if "ip" in reason else ""
+    return Text(f"  names: {place}{reason['message']} [{reason['code']}]")
 
 
 def _side(side: str, direction: Mapping[str, Any] | None) -> Iterator[Text]:
