@@ -75,7 +75,16 @@ def _agent(field: Field, *, policy: str = "names", busy: bool = False) -> Iterat
     for source in ("client", policy):
         (resources / f"{source}.yaml").write_text((EXAMPLE / f"{source}.yaml").read_text())
     config = scratch / "config.yaml"
-    config.write_text(json.dumps({"dnsTrustedServers": [rivals.UPSTREAM], "dnsMaxElements": 2_000_000}))
+    config.write_text(
+        json.dumps(
+            {
+                "dnsTrustedServers": [rivals.UPSTREAM],
+                "dnsLearnedSetSize": 4_000_000,
+                "dnsMaxElements": 4_000_000,
+                "dnsMaxElementsPerEndpoint": 4_000_000,
+            }
+        )
+    )
     agent = RunningAgent(field.lab.node, resources, scratch, "bench")
     agent.start("--remove-on-exit", "--config", str(config))
     churn = None

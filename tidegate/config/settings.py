@@ -195,6 +195,15 @@ class Settings:
         "Most addresses in one learned set: a hostile zone must not eat the kernel's memory.",
     )  # fmt: skip
 
+    dns_max_elements_per_endpoint: int = _knob(
+        "dnsMaxElementsPerEndpoint", _DNS, kinds.integer(1, 16777216), 20_000,
+        "Most addresses that one endpoint may have open by name at a time; more are delivered and stay closed.",
+    )  # fmt: skip
+    dns_max_elements: int = _knob(
+        "dnsMaxElements", _DNS, kinds.integer(1, 16777216), 500_000,
+        "The same for all endpoints of the node together.",
+    )  # fmt: skip
+
     interface_prefix: tuple[str, ...] = _knob(
         "interfacePrefix", _POLICY, kinds.listed(kinds.text(r"[^\s/*]{1,15}", "an interface prefix")), ("cali",),
         "Interfaces with such names belong to workloads: without an endpoint nothing passes them.",
