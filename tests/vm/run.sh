@@ -19,5 +19,5 @@ for package in $KERNELS; do
   # nft_compat looks for the target's module only in the first namespace, so both are loaded before the tests
   tests/vm/run-in-vm.sh -k "$kernel" -t 900 -- bash -c '
     modprobe nft_compat; modprobe xt_NFQUEUE
-    exec .venv/bin/python -m pytest -q -p no:cacheprovider -m kernel -k "not budget" tests/nft/kernel'
+    exec .venv/bin/python -m pytest -q -p no:cacheprovider -m kernel -k "not budget" tests/nft'
 done
