@@ -26,9 +26,6 @@ class Selector:
         """Whether something with these labels is selected."""
         return self.expression.matches(labels)
 
-    def __str__(self) -> str:
-        return self.canonical
-
 
 ALL = Selector(All())
 """Selects everything."""

@@ -7,7 +7,7 @@ import pytest
 from policy.graph import CalcGraph
 from tests.policy.documents import namespace, network_set, pod, policy
 
-SMALL, LARGE = 100, 1000
+SMALL, LARGE = 50, 500
 
 
 def rule(app):

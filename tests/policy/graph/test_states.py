@@ -4,6 +4,7 @@ import pytest
 
 from policy.evaluate import World
 from policy.graph import CalcGraph
+from policy.resources.metadata import ResourceKey
 from tests.policy.graph.checks import CheckedGraph, fresh, leftovers
 from tests.policy.graph.expand import FLUSHES, deletions, expansions
 from tests.policy.graph.states import NS, SEQUENCES, TO_B, A, all_of
@@ -99,6 +100,12 @@ def test_an_interface_found_by_route_stands_before_the_documents_and_outlives_th
 def test_a_document_under_the_key_of_another_kind_is_a_mistake_of_ours():
     with pytest.raises(TypeError):
         CalcGraph("node-1").on_update(A.key, NS)
+
+
+def test_kinds_that_are_not_about_workloads_change_nothing():
+    graph = CheckedGraph()
+    graph.update(ResourceKey("HostEndpoint", "", "eth0"), None)
+    assert graph.flush() == []
 
 
 def test_states_of_other_nodes_have_no_endpoints_of_ours():
