@@ -13,6 +13,7 @@ _default:
 # install the distribution packages and the locked environment (minutes the first time, seconds after)
 setup:
     @deploy/setup.sh
+    @deploy/native.sh
 
 # show the main job on real packets: names learned, connections allowed and denied, and why (root)
 demo *ARGS: setup
