@@ -39,12 +39,16 @@ def _shapes(due: Difference, desired: Desired, known: Known) -> Difference:
 
 
 def _is_same_set(desired: Set, known: Set | None) -> bool:
-    """Compares shapes; a size or interval that is not asked for may be anything."""
+    """Compares shapes; a size or interval that is not asked for may be anything.
+
+    The JSON of libnftables 1.0.6 does not tell that a set is dynamic, so nobody is asked for it.
+    """
     if known is None:
         return False
     size = known.size if desired.size is None else desired.size
     interval = known.gc_interval_seconds if desired.gc_interval_seconds is None else desired.gc_interval_seconds
-    return known == replace(desired, is_learned=known.is_learned, size=size, gc_interval_seconds=interval)
+    untold = replace(desired, is_learned=known.is_learned, is_dynamic=known.is_dynamic)
+    return known == replace(untold, size=size, gc_interval_seconds=interval)
 
 
 def _chains(due: Difference, desired: Desired, known: Known) -> Difference:

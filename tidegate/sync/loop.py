@@ -297,8 +297,23 @@ class ApplyLoop:
             type=ConditionType.APPLIED, is_true=True, reason="Applied", message=f"generation {self.progress.applied}"
         )
         self._parts.conditions.put(applied, self._parts.clock.wall())
+        self._report_missing_interfaces()
         if self.progress.is_settled and not was_settled:
             self._log.info("policy in force", generation=self.progress.applied)
+
+    def _report_missing_interfaces(self) -> None:
+        parts = self._parts
+        missing = [
+            Condition(
+                type=ConditionType.INTERFACE_MISSING,
+                is_true=True,
+                reason="NoRoute",
+                message="no host route leads to its addresses, so it has no link on which policy could be enforced",
+                subject=endpoint,
+            )
+            for endpoint in parts.desired.missing_interfaces
+        ]
+        parts.conditions.replace(ConditionType.INTERFACE_MISSING, missing, parts.clock.wall())
 
     def _report_repair(self, commits: Sequence[Commit]) -> None:
         programs = ", ".join(sorted({commit.program or "an unknown program" for commit in commits}))
