@@ -14,13 +14,14 @@ whether the element is there or has just expired.
 
 import socket
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from typing import NamedTuple
 
 from netlink import message
 from netlink.transport import NETLINK_EXT_ACK, SO_SNDBUFFORCE, SOL_NETLINK, NetlinkSocket
-from nft import wire
+from nft import element_wire, wire
+from nft.element_wire import ElementMessage
 from nft.errors import ElementError, NftError
 
 
@@ -58,9 +59,6 @@ class Element(NamedTuple):
     """Time left when it was read; 0 if it lives for ever."""
 
 
-MAX_LIST_BYTES = 65_000
-"""Elements in one message: they are one netlink attribute, whose length has 16 bits."""
-
 SEND_BUFFER_BYTES = 4 << 20
 """A transaction is one datagram; this (which the kernel doubles) holds 150,000 pairs. More fails with EMSGSIZE."""
 
@@ -71,29 +69,9 @@ SMALL_SET = 256
 """Elements that come in the first datagram of a dump for certain."""
 
 _DUMP_ATTEMPTS = 5
-_HEADER = struct.Struct("=IHHII")
-_HALVES = struct.Struct("=HH")
 _ACK = struct.Struct("=IHHIIi")
-_TIMES = 12
-"""Bytes of a 64-bit attribute."""
-_LIST = wire.NFTA_ELEM_LIST_ELEMENTS | message.NLA_F_NESTED
-_TIMEOUT = _HALVES.pack(_TIMES, wire.NFTA_SET_ELEM_TIMEOUT)
-_EXPIRATION = _HALVES.pack(_TIMES, wire.NFTA_SET_ELEM_EXPIRATION)
-_NEW = message.NFNL_SUBSYS_NFTABLES << 8 | wire.NEWSETELEM
-_DELETE = message.NFNL_SUBSYS_NFTABLES << 8 | wire.DELSETELEM
-_NEW_FLAGS = message.NLM_F_REQUEST | message.NLM_F_CREATE
-_BATCH = message.nfgen(0, message.NFNL_SUBSYS_NFTABLES)
-_BATCH_BYTES = _HEADER.size + len(_BATCH)
-
-
-class _Message(NamedTuple):
-    """A message of a transaction; the last two fields lay the blame when the kernel refuses it."""
-
-    kind: int
-    flags: int
-    head: bytes
-    elements: Sequence[bytes]
-    positions: Sequence[int]
+_NEW = (element_wire.NEW, element_wire.NEW_FLAGS)
+_DELETE = (element_wire.DELETE, element_wire.DELETE_FLAGS)
 
 
 class ElementWriter:
@@ -118,6 +96,11 @@ class ElementWriter:
         _force_send_buffer(self._socket)
         self._reply = bytearray(1 << 14)
         self._table_attribute = message.text(wire.NFTA_ELEM_LIST_TABLE, table)
+        self._steps = {
+            Operation.ADD: (_NEW,),
+            Operation.REFRESH: (_NEW,) if readd_refreshes else (_NEW, _DELETE, _NEW),
+            Operation.DELETE: (_DELETE,),
+        }
         self._heads: dict[str, bytes] = {}
         self._sequence = 1
 
@@ -149,7 +132,7 @@ class ElementWriter:
         last = first + len(messages)
         self._sequence = (last + 2) & 0x3FFFFFFF
         try:
-            self._socket.send(_transaction(messages, first))
+            self._socket.send(element_wire.transaction(messages, first))
             size = self._socket.recv_into(self._reply)
         except OSError as error:
             self._link.drain()
@@ -174,7 +157,7 @@ class ElementWriter:
             try:
                 for reply in self._dump(set_name):
                     disturbed |= bool(reply.flags & wire.NLM_F_DUMP_INTR)
-                    seen.update((element.key, element) for element in _elements(reply.body))
+                    seen.update((found[0], Element(*found)) for found in element_wire.elements(reply.body))
             except OSError as error:
                 self._link.drain()
                 raise NftError(error.errno or 0, "read", f"set {set_name} of table {self.table}") from error
@@ -188,7 +171,7 @@ class ElementWriter:
         body = self._table_attribute + message.text(wire.NFTA_ELEM_LIST_SET, set_name)
         return self._link.dump(wire.request(wire.GETSETELEM, message.NLM_F_DUMP, sequence, body), sequence)
 
-    def _messages(self, changes: Sequence[Change]) -> list[_Message]:
+    def _messages(self, changes: Sequence[Change]) -> list[ElementMessage]:
         """One message per set and operation, in the order of their first change; a refresh may take three."""
         runs: dict[tuple[Operation, str], tuple[list[bytes], list[int]]] = {}
         for position, change in enumerate(changes):
@@ -197,30 +180,21 @@ class ElementWriter:
                 run = runs[change[:2]] = ([], [])
             run[0].append(self._encoded(change))
             run[1].append(position)
-        out: list[_Message] = []
+        out: list[ElementMessage] = []
         for (operation, set_name), (elements, positions) in runs.items():
             head = self._head(set_name)
-            for start, stop in _chunks(elements):
+            for start, stop in element_wire.chunks(elements):
                 chunk = elements[start:stop], positions[start:stop]
-                if operation != Operation.DELETE:
-                    out.append(_Message(_NEW, _NEW_FLAGS, head, *chunk))
-                if operation == Operation.DELETE or (operation == Operation.REFRESH and not self._readd_refreshes):
-                    out.append(_Message(_DELETE, message.NLM_F_REQUEST, head, *chunk))
-                if operation == Operation.REFRESH and not self._readd_refreshes:
-                    out.append(_Message(_NEW, _NEW_FLAGS, head, *chunk))
+                out += [ElementMessage(kind, flags, head, *chunk) for kind, flags in self._steps[operation]]
         return out
 
     def _encoded(self, change: Change) -> bytes:
         operation, _, key, timeout_ms, remaining_ms = change
-        head = _ELEMENT_HEADS[len(key)]
-        if operation == Operation.DELETE or not timeout_ms:
-            return head[0] + key + head[3]
-        if operation == Operation.REFRESH and self._readd_refreshes and not remaining_ms:
+        if operation == Operation.DELETE:
+            timeout_ms = 0
+        elif operation == Operation.REFRESH and self._readd_refreshes and not remaining_ms:
             remaining_ms = timeout_ms
-        if not remaining_ms:
-            return head[1] + key + head[3] + _TIMEOUT + timeout_ms.to_bytes(8, "big")
-        times = timeout_ms.to_bytes(8, "big") + _EXPIRATION + remaining_ms.to_bytes(8, "big")
-        return head[2] + key + head[3] + _TIMEOUT + times
+        return element_wire.element(key, timeout_ms, remaining_ms)
 
     def _head(self, set_name: str) -> bytes:
         head = self._heads.get(set_name)
@@ -232,7 +206,7 @@ class ElementWriter:
             self._heads[set_name] = head
         return head
 
-    def _refusal(self, messages: Sequence[_Message], first: int, reply: bytes) -> ElementError:
+    def _refusal(self, messages: Sequence[ElementMessage], first: int, reply: bytes) -> ElementError:
         """Reads the other replies (all of them wait: the kernel answers before `send` returns) and lays the blame."""
         replies = [reply]
         while True:
@@ -248,79 +222,8 @@ class ElementWriter:
             errno = errno or answer.errno
             index = answer.sequence - first - 1
             if 0 <= index < len(messages):
-                failures.update(_blame(messages[index], answer))
+                failures.update(element_wire.blame(messages[index], answer))
         return ElementError(errno, f"table {self.table}", failures)
-
-
-def _element_heads(length: int) -> tuple[bytes, bytes, bytes, bytes]:
-    """What stands before a key of `length` bytes, by the number of times after it, and its padding."""
-    padding = bytes(-length % 4)
-    value = _HALVES.pack(4 + length, wire.NFTA_DATA_VALUE)
-    key = _HALVES.pack(8 + length + len(padding), wire.NFTA_SET_ELEM_KEY | message.NLA_F_NESTED) + value
-    size = 12 + length + len(padding)
-    no, one, two = (
-        _HALVES.pack(size + _TIMES * times, wire.NFTA_LIST_ELEM | message.NLA_F_NESTED) + key for times in (0, 1, 2)
-    )
-    return no, one, two, padding
-
-
-_ELEMENT_HEADS = tuple(_element_heads(length) for length in range(wire.MAX_KEY_BYTES + 1))
-
-
-def _chunks(elements: Sequence[bytes]) -> Sequence[tuple[int, int]]:
-    """Cuts a run into messages whose list of elements fits a netlink attribute."""
-    longest = len(max(elements, key=len))
-    step = MAX_LIST_BYTES // longest
-    return [(start, start + step) for start in range(0, len(elements), step)]
-
-
-def _transaction(messages: Sequence[_Message], first: int) -> bytes:
-    """The datagram; only the last change asks for an acknowledgement, which the kernel sends after the commit."""
-    parts = [_HEADER.pack(_BATCH_BYTES, message.NFNL_MSG_BATCH_BEGIN, message.NLM_F_REQUEST, first, 0), _BATCH]
-    last = first + len(messages)
-    sequence = first
-    for kind, flags, head, elements, _ in messages:
-        sequence += 1
-        body = b"".join(elements)
-        ack = message.NLM_F_ACK if sequence == last else 0
-        parts += (
-            _HEADER.pack(_HEADER.size + len(head) + _HALVES.size + len(body), kind, flags | ack, sequence, 0),
-            head,
-            _HALVES.pack(_HALVES.size + len(body), _LIST),
-            body,
-        )
-    parts += (_HEADER.pack(_BATCH_BYTES, message.NFNL_MSG_BATCH_END, message.NLM_F_REQUEST, last + 1, 0), _BATCH)
-    return b"".join(parts)
-
-
-def _blame(sent: _Message, answer: message.Message) -> Mapping[int, int]:
-    """The positions that a refusal is about: the element the kernel points at, or all of its message."""
-    offset = wire.refused_offset(answer)
-    at = _HEADER.size + len(sent.head) + _HALVES.size
-    for element, position in zip(sent.elements, sent.positions, strict=True):
-        if at == offset:
-            return {position: answer.errno}
-        at += len(element)
-    return dict.fromkeys(sent.positions, answer.errno)
-
-
-def _elements(body: memoryview) -> Iterable[Element]:
-    for kind, payload in message.attributes(body):
-        if kind == wire.NFTA_ELEM_LIST_ELEMENTS:
-            for _, attributes in message.attributes(payload):
-                yield _element(attributes)
-
-
-def _element(attributes: memoryview) -> Element:
-    key, timeout_ms, remaining_ms = b"", 0, 0
-    for kind, payload in message.attributes(attributes):
-        if kind == wire.NFTA_SET_ELEM_KEY:
-            key = b"".join(bytes(value) for _, value in message.attributes(payload))
-        elif kind == wire.NFTA_SET_ELEM_TIMEOUT:
-            timeout_ms = wire.number(payload)
-        elif kind == wire.NFTA_SET_ELEM_EXPIRATION:
-            remaining_ms = wire.number(payload)
-    return Element(key, timeout_ms, remaining_ms)
 
 
 def _force_send_buffer(raw: socket.socket) -> None:

@@ -11,7 +11,7 @@ from netlink.transport import NetlinkSocket
 from nft import compat, dump, listing, text, transaction
 from nft.blame import culprits
 from nft.errors import CommitError, ScriptError
-from nft.expr import Queue
+from nft.expr import Counter, Queue
 from nft.features import Features
 from nft.listing import ListedChain, Listing
 from nft.model import Chain
@@ -35,6 +35,7 @@ class TableKernel(Protocol):
 
         Raises:
             NftError: nothing was applied.
+            ValueError: the chain holds something else.
         """
 
     def read(self, *, without_elements: Collection[str] = ()) -> Listing | None:
@@ -115,9 +116,10 @@ class Kernel:
 
 
 def _queue(chain: Chain) -> Queue:
-    """The queue statement of a chain that holds nothing else."""
-    for rule in chain.rules:
-        for statement in rule.statements:
-            if isinstance(statement, Queue):
-                return statement
-    raise ValueError(f"cannot find a queue statement in chain {chain.name}")
+    """The queue statement of a chain that holds nothing else: netlink writes that and a counter, no conditions."""
+    statements = [statement for rule in chain.rules for statement in rule.statements if statement != Counter()]
+    match statements:
+        case [Queue() as queue] if len(chain.rules) == 1:
+            return queue
+        case _:
+            raise ValueError(f"cannot write the queue rule of chain {chain.name}: it must stand alone")

@@ -2,6 +2,8 @@
 
 from ipaddress import ip_address, ip_network
 
+from hypothesis import strategies as st
+
 from nft.expr import (
     Accept,
     Compare,
@@ -87,3 +89,16 @@ def table(policies, endpoints, *, nets=("10.0.0.0/8",)):
 
 WEB = table({"p-web": (80, 443)}, {"cali1": ("p-web",)})
 WEB_AND_SSH = table({"p-web": (80,), "p-ssh": (22,)}, {"cali1": ("p-web",), "cali2": ("p-web", "p-ssh")})
+
+
+ports = st.lists(st.integers(1, 5), max_size=3)
+policies = st.dictionaries(st.sampled_from(["p-a", "p-b", "p-c"]), ports, min_size=1)
+
+
+@st.composite
+def tables(draw):
+    chosen = draw(policies)
+    names = st.lists(st.sampled_from(sorted(chosen)), max_size=3).map(tuple)
+    endpoints = draw(st.dictionaries(st.sampled_from(["cali1", "cali2", "cali3"]), names))
+    nets = draw(st.sets(st.sampled_from(["10.0.0.0/8", "192.0.2.0/24", "172.16.0.0/12"])))
+    return table(chosen, endpoints, nets=tuple(nets))

@@ -5,6 +5,8 @@ import errno
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nft import features, text
 from nft.errors import CommitError, NftError
@@ -14,9 +16,11 @@ from nft.kernel import Kernel
 from nft.keys import packed
 from nft.listing import ListedChain
 from nft.model import Chain, Hook, Rule, Set, VerdictMapping
+from nft.sync import TableSync
 from nft.transaction import Difference, from_nothing
+from reconcile.clock import ManualClock
 from tests.nft.kernel.conftest import new_namespace
-from tests.nft.tables import FROM, NAMES, NETS, QUEUE_CHAIN, WEB, address, net, policy_chain, port_rule
+from tests.nft.tables import FROM, NAMES, NETS, QUEUE_CHAIN, WEB, address, net, policy_chain, port_rule, tables
 
 ONE = Chain("one", (port_rule(1), port_rule(2)))
 OTHER_ONE = Chain("one", (port_rule(3),))
@@ -231,3 +235,24 @@ def test_what_is_refused_is_blamed_and_nothing_is_done(loaded, name):
     assert refused.value.errno in (code, 0)  # 0: libnftables saw it before the kernel
     assert (refused.value.chains, refused.value.sets) == (chains, sets)
     assert loaded.read() == before
+
+
+@pytest.mark.kernel
+def test_both_kernels_read_alike_after_any_sequence_of_tables():
+    found = features.probe()
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(tables(), min_size=1, max_size=5))
+    def play(sequence):
+        memory = FakeKernel("tg")
+        with new_namespace(), contextlib.closing(Kernel("tg", found)) as real:
+            syncs = [TableSync(kernel, ManualClock()) for kernel in (memory, real)]
+            for wanted in sequence:
+                for sync in syncs:
+                    sync.want(wanted)
+                reports = [sync.apply() for sync in syncs]
+                assert reports[0] == reports[1]
+                assert reports[0].is_complete
+                assert memory.read(without_elements={"d4-1"}) == real.read(without_elements={"d4-1"})
+
+    play()

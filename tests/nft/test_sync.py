@@ -29,6 +29,7 @@ from tests.nft.tables import (
     net,
     policy_chain,
     table,
+    tables,
 )
 
 PAIR = bytes([10, 0, 0, 1, 192, 0, 2, 1])
@@ -155,19 +156,6 @@ def test_another_whole_table_replaces_the_first(kernel, sync):
         sync.want(wanted)
         applied(sync)
         assert model(kernel) == wanted
-
-
-ports = st.lists(st.integers(1, 5), max_size=3)
-policies = st.dictionaries(st.sampled_from(["p-a", "p-b", "p-c"]), ports, min_size=1)
-
-
-@st.composite
-def tables(draw):
-    chosen = draw(policies)
-    names = st.lists(st.sampled_from(sorted(chosen)), max_size=3).map(tuple)
-    endpoints = draw(st.dictionaries(st.sampled_from(["cali1", "cali2", "cali3"]), names))
-    nets = draw(st.sets(st.sampled_from(["10.0.0.0/8", "192.0.2.0/24", "172.16.0.0/12"])))
-    return table(chosen, endpoints, nets=tuple(nets))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)

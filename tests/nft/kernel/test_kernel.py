@@ -7,7 +7,7 @@ import pytest
 
 from nft import features, text
 from nft.errors import NftError
-from nft.expr import Accept, Drop, Goto, Jump, KeyType, Queue, Return
+from nft.expr import Accept, Compare, Drop, Field, Goto, Jump, KeyType, Op, Queue, Return
 from nft.kernel import Kernel
 from nft.keys import packed
 from nft.listing import ListedChain
@@ -58,9 +58,19 @@ def test_a_queue_rule_is_known_again_by_its_tag(kernel):
     assert kernel.read().chains["held"] == ListedChain(None, text.chain_hash(HELD), 1)
 
 
-def test_a_chain_without_a_queue_statement_has_no_queue_rule_to_write(kernel):
-    with pytest.raises(ValueError, match="cannot find a queue"):
-        kernel.write_queue(Chain("one", (Rule((Accept(),)),)))
+@pytest.mark.parametrize(
+    "rules",
+    [
+        (Rule((Accept(),)),),
+        (),
+        (Rule((Compare(Field.DPORT, Op.EQ, 53), Queue(1))),),
+        (Rule((Queue(1),)), Rule((Drop(),))),
+    ],
+)
+def test_a_queue_rule_that_does_not_stand_alone_is_not_written(kernel, rules):
+    """Netlink writes no conditions: what is left out would queue everything."""
+    with pytest.raises(ValueError, match="it must stand alone"):
+        kernel.write_queue(Chain("one", rules))
 
 
 @pytest.mark.parametrize(
