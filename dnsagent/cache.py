@@ -117,6 +117,7 @@ class NameCache:
         mine = self._endpoints.pop(endpoint, None)
         if mine is not None:
             self._size -= mine.size
+            mine.names.clear()
 
     def endpoints(self) -> list[str]:
         """Who has been told anything."""

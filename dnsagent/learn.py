@@ -31,7 +31,8 @@ from reconcile.instant import Instant
 MAX_ADDRESSES_PER_ANSWER = 256
 """More in one answer is somebody filling the set."""
 MAX_REFUSALS_PER_ANSWER = 64
-"""Addresses of a refused answer that are remembered, to explain it: each costs a microsecond."""
+"""Addresses of a refused answer that are remembered, to explain it, at 2 us each; and guarded addresses in an answer
+before the rest of it is left: whoever sends so many wants to keep us busy."""
 REFRESH_FRACTION = 0.1
 REFRESH_LEAST_SECONDS = 2.0
 """An element is written again only where that prolongs it by a tenth, or where it is about to go."""
@@ -244,6 +245,7 @@ class Learner:
         elements: list[Element] = []
         names: tuple[bytes, ...] = ()
         rules: list[RulePlan] = []
+        refused: set[bytes] = set()
         for way, ttl, address in found:
             if way is not names:
                 names = way
@@ -251,15 +253,16 @@ class Learner:
             if not rules:
                 continue
             guard = plan.guard.judge(address)
-            is_refused = False
             for rule in rules:
                 if guard is None or (guard is Guard.PRIVATE and rule.allow_private):
                     self._open(rule, endpoint, address, now + rule.lifetime(ttl), now, elements)
-                else:
-                    is_refused = True
-            if guard is not None and is_refused:
-                self.counters[guard] += 1
-                self.refusals.note(endpoint.id, address, guard, names[0], now)
+                elif address not in refused:
+                    refused.add(address)
+                    self.counters[guard] += 1
+                    self.refusals.note(endpoint.id, address, guard, names[0], now)
+            if len(refused) >= MAX_REFUSALS_PER_ANSWER:
+                self.counters["cap-refused"] += 1
+                break
         return elements
 
     def _note_names(self, endpoint: EndpointPlan, server: bytes, found: list[Resolved], told_at: Instant) -> None:
