@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ class Desk:
         return {
             f"{name}-{field.replace('_', '-')}": getattr(values, field)
             for name, values in counters.items()
-            for field in values.__slots__
+            for field in (each.name for each in fields(values))
         }
 
     def _load(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
