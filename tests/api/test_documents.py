@@ -27,6 +27,7 @@ from tidegate.api.metrics import metrics_text
 from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView, timestamp
 from tidegate.render import names
 from tidegate.sync.conditions import Condition, ConditionType
+from tidegate.sync.progress import LastApply
 
 P, PROFILE = PolicyID("p", "a", "NetworkPolicy"), PolicyID("open", "", "Profile")
 RULE = RuleID("default", P, Direction.EGRESS, 0)
@@ -59,6 +60,7 @@ STATUS = StatusView(
     pid=7,
     started_at=WallInstant(0),
     generation=GenerationView(wanted=3, applied=2, packets=1),
+    last_apply=LastApply(generation=2, seconds=0.01),
     mode=ModeView(wanted="DelayDNSResponse", in_force="NoDelay", reason="no queue"),
     trusted_servers=("10.0.53.53:53",),
     features={"native_queue": False},
@@ -116,6 +118,7 @@ def test_sets_show_members_or_patterns_and_their_names_in_the_kernel():
 def test_the_status_document_has_what_the_contract_names():
     shown = STATUS.document()
     assert shown["generation"] == {"wanted": 3, "applied": 2, "packets": 1}
+    assert shown["last_apply"] == {"generation": 2, "seconds": 0.01}
     assert shown["packets"]["counters"] == {"guard-private": 4}
     assert shown["started_at"] == "1970-01-01T00:00:00.000Z"
     assert [item["normal"] for item in shown["conditions"]] == [True, False]

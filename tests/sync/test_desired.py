@@ -66,7 +66,11 @@ def test_a_learned_set_that_ends_is_told_apart_and_not_removed_with_the_rest(des
     assert {names.domain_set(old, 4), names.domain_set(old, 6)} <= set(first.change.sets)
     tell(desired, policy("b.test"))
     second = desired.advance()
-    assert second.ended_sets == {names.domain_set(old, 4), names.domain_set(old, 6)} == learned_sets(first.state)
+    assert (
+        second.ended_sets
+        == {names.domain_set(old, 4), names.domain_set(old, 6)}
+        == learned_sets(first.state.domain_sets)
+    )
     assert not second.ended_sets & set(second.change.sets)
     assert old not in second.snapshot.rules
     assert len(second.snapshot.rules) == 1

@@ -158,7 +158,7 @@ def test_sets_come_before_the_snapshot_and_go_after_it(loop, parts, world):
     tell(parts.desired, policy("b.test"))
     rounds(loop)
     assert world.log == ["apply", "restore 2", "load 2", "apply", "removed"]
-    assert world.sets == learned_sets(loop.progress.in_force)
+    assert world.sets == learned_sets(loop.progress.in_force.domain_sets)
 
 
 def test_an_ended_set_stays_while_the_packet_process_is_away_and_goes_when_it_is_back(loop, parts, world):
@@ -169,13 +169,13 @@ def test_an_ended_set_stays_while_the_packet_process_is_away_and_goes_when_it_is
     before = loop.progress.in_force
     tell(parts.desired, policy("b.test"))
     rounds(loop, 2)
-    assert learned_sets(before) < world.sets
+    assert learned_sets(before.domain_sets) < world.sets
     assert loop.progress.in_force is before
     assert not loop.progress.is_settled
     world.is_alive = True
     loop.reload_packets()
     rounds(loop)
-    assert world.sets == learned_sets(loop.progress.in_force)
+    assert world.sets == learned_sets(loop.progress.in_force.domain_sets)
     assert loop.progress.is_settled
 
 
@@ -190,7 +190,7 @@ def test_an_ended_set_that_is_wanted_again_is_not_removed(loop, parts, world):
     tell(parts.desired, policy("a.test"))
     world.is_alive = True
     rounds(loop, 2)
-    assert world.sets == first == learned_sets(loop.progress.in_force)
+    assert world.sets == first == learned_sets(loop.progress.in_force.domain_sets)
 
 
 @pytest.mark.parametrize("failing", ["apply", "load", "restore"])
@@ -204,7 +204,7 @@ def test_what_fails_is_done_again_from_the_top(loop, parts, world, failing):
     assert not loop.progress.in_force.endpoints
     rounds(loop)
     assert loop.progress.is_settled
-    assert world.sets == learned_sets(loop.progress.in_force)
+    assert world.sets == learned_sets(loop.progress.in_force.domain_sets)
     assert world.log[-1] == "load 1"
 
 

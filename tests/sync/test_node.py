@@ -29,7 +29,7 @@ from tidegate.render.settings import RenderSettings, from_configuration
 from tidegate.sync.interfaces import Interfaces
 from tidegate.sync.links import Links
 from tidegate.sync.node import addresses_given_up
-from tidegate.sync.snapshots import SnapshotSettings, build_snapshot
+from tidegate.sync.snapshots import SnapshotBuilder, SnapshotSettings
 
 P = PolicyID("p", "a", "NetworkPolicy")
 PROFILE = PolicyID("open", "", "Profile")
@@ -123,6 +123,10 @@ def test_a_removed_pod_is_looked_for_no_longer():
 # --- Snapshot ---
 
 
+def build_snapshot(state, generation, given):
+    return SnapshotBuilder(given).build(state, generation)
+
+
 def _given(**options):
     settings = Settings(**options)
     servers = (TrustedServer(address=ip_address("10.0.53.53")),)
@@ -184,3 +188,20 @@ def test_queues_and_marks_are_those_of_the_rules():
     snapshot = build_snapshot(NodeState(), 1, SnapshotSettings(settings=settings, render=render))
     assert snapshot.denied_queue == 7
     assert snapshot.repeated_mark == render.repeated_mark == 0x2000
+
+
+def test_a_builder_that_remembers_says_what_a_new_one_says():
+    given = _given()
+    builder = SnapshotBuilder(given)
+    sets = [DomainSet(id=item, patterns=frozenset({"a.test"})) for item in (D1, D2)]
+    x, y = endpoint("x", A1, policies=[P], profiles=[PROFILE]), endpoint("y", A2, policies=[P])
+    states = [
+        state_of(x, policies=[domain_policy(P)]),
+        state_of(x, y, policies=[domain_policy(P, D1)], domain_sets=sets),
+        state_of(x, y, policies=[domain_policy(P, D1), domain_policy(PROFILE, D2)], domain_sets=sets),
+        state_of(endpoint("x", A2, policies=[P]), policies=[domain_policy(P, D2)], domain_sets=sets),
+        state_of(y, policies=[domain_policy(P, D1)], domain_sets=sets[1:]),
+        state_of(),
+    ]
+    for state in states + states[::-1]:
+        assert builder.build(state, 1) == build_snapshot(state, 1, given)

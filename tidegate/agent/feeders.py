@@ -42,10 +42,10 @@ class Feeders:
         await self.links_read.wait()
         self.desired.in_sync()
         self._say(ConditionType.SOURCES_IN_SYNC, is_true=True, reason="InSync")
-        self.loop.wake()
+        self.loop.note_change()
         async for changes in source.changes():
+            self.loop.note_change()
             self._take(changes)
-            self.loop.wake()
 
     async def links(self) -> None:
         """Feeds the kernel's links and routes."""
@@ -54,7 +54,8 @@ class Feeders:
                 changed.clear()
                 self.desired.on_links(await read_links())
                 self.links_read.set()
-                self.loop.wake()
+                if self.desired.has_news:
+                    self.loop.note_change()
                 await changed.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
 

@@ -77,6 +77,7 @@ class Knowledge:
             pid=os.getpid(),
             started_at=self.started_at,
             generation=GenerationView(wanted=progress.wanted, applied=progress.applied, packets=progress.packets),
+            last_apply=progress.last_apply,
             mode=ModeView(wanted=self.mode.wanted, in_force=self.mode.in_force, reason=self.mode.reason),
             trusted_servers=[show_server(server) for server in self.render.trusted_servers],
             features=asdict(self.features),

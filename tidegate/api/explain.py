@@ -19,7 +19,7 @@ from tidegate.api.views import JSONObject
 from tidegate.judge.answer import Answer, of_evaluation
 from tidegate.judge.errors import ProbeError
 from tidegate.judge.roster import Roster
-from tidegate.sync.snapshots import domain_sets_of
+from tidegate.sync.snapshots import domain_sets_of, naming_policies
 
 AskPackets = Callable[..., Mapping[str, Any]]
 """The packet process's `explain`: endpoint and address or name; raises OSError where it cannot be asked."""
@@ -86,7 +86,13 @@ class _Explainer:
         known = state.endpoints.get(endpoint) if endpoint is not None else None
         if known is None:
             return []
-        return sorted({text for item in domain_sets_of(known, state) for text in state.domain_sets[item].patterns})
+        return sorted(
+            {
+                text
+                for item in domain_sets_of(known, naming_policies(state))
+                for text in state.domain_sets[item].patterns
+            }
+        )
 
     # --- paths ---
 

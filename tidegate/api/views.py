@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from reconcile.instant import WallInstant
 from tidegate.sync.conditions import Condition
+from tidegate.sync.progress import LastApply
 
 JSONObject = dict[str, object]
 
@@ -68,6 +69,8 @@ class StatusView:
     pid: int
     started_at: WallInstant
     generation: GenerationView
+    last_apply: LastApply | None
+    """The last change that reached the kernel, and how long that took."""
     mode: ModeView
     trusted_servers: Sequence[str]
     features: Mapping[str, bool | str]

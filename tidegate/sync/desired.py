@@ -7,19 +7,19 @@ Learned sets have an order of their own: one that a rule begins to use is in the
 one that goes leaves the kernel after a snapshot without it was loaded. So a step says apart which learned sets end.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from dnsagent.snapshot import Snapshot
 from nft.model import Table
 from policy.graph import CalcGraph, applied
 from policy.resources.metadata import Resource, ResourceKey
-from policy.rules import EndpointID, GraphEvent, IPAddress, NodeState
+from policy.rules import DomainSetID, EndpointID, GraphEvent, IPAddress, NodeState
 from tidegate.render import Renderer, TableChange, names
 from tidegate.sync.interfaces import Interfaces
 from tidegate.sync.links import Links
 from tidegate.sync.node import addresses_given_up
-from tidegate.sync.snapshots import SnapshotSettings, build_snapshot
+from tidegate.sync.snapshots import SnapshotBuilder, SnapshotSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Desired:
     """Holds state: everything known of the documents and what was made of it."""
 
     def __init__(self, node_name: str, given: SnapshotSettings, first_generation: int = 1) -> None:
-        self._given = given
+        self._snapshots = SnapshotBuilder(given)
         self._graph = CalcGraph(node_name)
         self._interfaces = Interfaces()
         self._renderer = Renderer(given.render)
@@ -109,18 +109,18 @@ class Desired:
         self._is_new = False
         before, self._state = self._state, applied(self._state, events)
         generation, self._next_generation = self._next_generation, self._next_generation + 1
-        ended = learned_sets(before) - learned_sets(self._state)
+        ended = learned_sets(before.domain_sets.keys() - self._state.domain_sets.keys())
         change = self._renderer.apply(events)
         return Step(
             generation=generation,
             change=replace(change, sets={name: item for name, item in change.sets.items() if name not in ended}),
             ended_sets=ended,
             state=self._state,
-            snapshot=build_snapshot(self._state, generation, self._given),
+            snapshot=self._snapshots.build(self._state, generation),
             given_up=addresses_given_up(before, self._state),
         )
 
 
-def learned_sets(state: NodeState) -> frozenset[str]:
-    """The kernel's names of the state's learned sets."""
-    return frozenset(names.domain_set(domain_set, version) for domain_set in state.domain_sets for version in (4, 6))
+def learned_sets(domain_sets: Iterable[DomainSetID]) -> frozenset[str]:
+    """The kernel's names of these learned sets."""
+    return frozenset(names.domain_set(domain_set, version) for domain_set in domain_sets for version in (4, 6))

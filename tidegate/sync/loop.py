@@ -30,11 +30,12 @@ from nft.monitor import Commit
 from nft.sync import Report
 from policy.rules import IPAddress
 from reconcile.clock import Clock
+from reconcile.instant import Instant
 from reconcile.throttle import Throttle, ThrottleSettings
 from tidegate.render import TableChange
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired, Step
-from tidegate.sync.progress import Progress
+from tidegate.sync.progress import LastApply, Progress
 
 T = TypeVar("T")
 
@@ -134,6 +135,8 @@ class ApplyLoop:
         self._undone = _Undone()
         self._latest: Step | None = None
         """The step whose snapshot was loaded last: a new packet process is told it again."""
+        self._news_at: Instant | None = None
+        """When the oldest change was told that is not in the kernel yet."""
         self._commits: list[Commit] = []
         """Announced, and not yet looked at: the table belongs to the kernel's thread."""
         self._is_refresh_due = False
@@ -144,6 +147,12 @@ class ApplyLoop:
     def wake(self) -> None:
         """There may be something to do."""
         self._woken.set()
+
+    def note_change(self) -> None:
+        """A document or a route has changed."""
+        if self._news_at is None:
+            self._news_at = self._parts.clock.now()
+        self.wake()
 
     def on_commits(self, commits: Iterable[Commit]) -> None:
         """Somebody has written to the table: we, as a rule."""
@@ -247,8 +256,17 @@ class ApplyLoop:
             self._log.warning("refused by the kernel", left_out=report.left_out, error=str(report.error))
             raise report.error
         counters.applies += report.commits > 0
-        self.progress.applied = wanted
+        self._note_applied(wanted)
         self._is_dirty = False
+
+    def _note_applied(self, generation: int) -> None:
+        progress = self.progress
+        if generation != progress.applied:
+            now = self._parts.clock.now()
+            seconds = 0.0 if self._news_at is None else now - self._news_at
+            progress.last_apply = LastApply(generation=generation, seconds=seconds)
+            self._news_at = None
+        progress.applied = generation
 
     async def _restore(self) -> None:
         lost = self._undone.lost_sets - self._undone.ended_sets

@@ -16,6 +16,15 @@ class Counters:
     connections_cut: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastApply:
+    """The last step that reached the kernel."""
+
+    generation: int
+    seconds: float
+    """From the first word of the change to the kernel's acknowledgement."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Progress:
     """Generations: `wanted` goes up with each step; the others follow."""
@@ -29,4 +38,5 @@ class Progress:
     """The state of the last generation that was both applied and loaded."""
     is_settled: bool = False
     """Nothing is left to do for the latest generation."""
+    last_apply: LastApply | None = None
     counters: Counters = field(default_factory=Counters)

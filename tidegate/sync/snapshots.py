@@ -1,10 +1,19 @@
 """What the packet process needs of the node's state: endpoints with domain rules, their patterns and sets. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dnsagent.snapshot import Mode, Snapshot, SnapshotEndpoint, SnapshotRule, TrustedServer
-from policy.rules import DomainOptions, DomainSet, DomainSetID, EndpointPolicy, NodeState
+from dnsagent.snapshot import Snapshot, SnapshotEndpoint, SnapshotRule
+from policy.rules import (
+    CompiledPolicy,
+    DomainOptions,
+    DomainSet,
+    DomainSetID,
+    EndpointID,
+    EndpointPolicy,
+    NodeState,
+    PolicyID,
+)
 from tidegate.config.settings import Settings
 from tidegate.render import names
 from tidegate.render.settings import RenderSettings
@@ -18,56 +27,93 @@ class SnapshotSettings:
     render: RenderSettings
     """Table, queue numbers and marks must be the ones in the rules; the mode is the one in force."""
 
-    @property
-    def trusted_servers(self) -> tuple[TrustedServer, ...]:
-        """The servers in the rules' sets."""
-        return self.render.trusted_servers
 
-    @property
-    def mode(self) -> Mode:
-        """The mode in force, which may be less than the one wanted."""
-        return self.render.dns_mode
+class SnapshotBuilder:
+    """Builds snapshots of one state after another; remembers what did not change. Holds state."""
+
+    def __init__(self, given: SnapshotSettings) -> None:
+        self._given = given
+        self._naming: dict[PolicyID, _Naming] = {}
+        """Of each policy in the last state."""
+        self._users: dict[EndpointID, tuple[EndpointPolicy, tuple[DomainSetID, ...]]] = {}
+
+    def build(self, state: NodeState, generation: int) -> Snapshot:
+        """The snapshot of this state. Proportional to what changed, and to the number of policies and endpoints."""
+        naming = {identity: self._naming_of(identity, policy) for identity, policy in state.policies.items()}
+        sets_of = {identity: item.sets for identity, item in naming.items() if item.sets}
+        if sets_of != {identity: item.sets for identity, item in self._naming.items() if item.sets}:
+            self._users.clear()
+        self._naming = naming
+        self._users = {identity: self._user(item, sets_of) for identity, item in state.endpoints.items()}
+        return self._snapshot(state, generation)
+
+    def _naming_of(self, identity: PolicyID, policy: CompiledPolicy) -> "_Naming":
+        known = self._naming.get(identity)
+        if known is not None and known.policy is policy:
+            return known
+        named = (rule.destination.domain_set for rule in policy.egress)
+        return _Naming(policy, tuple(dict.fromkeys(item for item in named if item is not None)))
+
+    def _user(
+        self, endpoint: EndpointPolicy, sets_of: Mapping[PolicyID, tuple[DomainSetID, ...]]
+    ) -> tuple[EndpointPolicy, tuple[DomainSetID, ...]]:
+        known = self._users.get(endpoint.endpoint.id)
+        if known is not None and known[0] is endpoint:
+            return known
+        return endpoint, domain_sets_of(endpoint, sets_of)
+
+    def _snapshot(self, state: NodeState, generation: int) -> Snapshot:
+        endpoints = {
+            str(identity): _endpoint(item, sets)
+            for identity, (item, wanted) in self._users.items()
+            if (sets := tuple(one for one in wanted if one in state.domain_sets))
+        }
+        used = {rule for endpoint in endpoints.values() for rule in endpoint.rules}
+        settings, render = self._given.settings, self._given.render
+        return Snapshot(
+            generation=generation,
+            table=render.table_name,
+            mode=render.dns_mode,
+            trusted_servers=render.trusted_servers,
+            endpoints=endpoints,
+            rules={str(item.id): _rule(item, settings) for item in state.domain_sets.values() if item.id in used},
+            guarded_networks=settings.dns_guard_networks,
+            answer_queue=render.answer_queue,
+            denied_queue=render.denied_queue,
+            query_group=render.query_group,
+            repeated_mark=render.repeated_mark,
+            is_strict=settings.dns_pending_strict,
+            learn_delay_seconds=settings.debug_dns_response_delay_seconds,
+            max_hold_seconds=settings.dns_packets_nfqueue_max_hold_seconds,
+            max_denied_hold_seconds=settings.dns_policy_nfqueue_max_hold_seconds,
+        )
 
 
-def build_snapshot(state: NodeState, generation: int, given: SnapshotSettings) -> Snapshot:
-    """The snapshot of this state."""
-    endpoints = {
-        str(endpoint_id): _endpoint(endpoint, rules)
-        for endpoint_id, endpoint in state.endpoints.items()
-        if (rules := tuple(dict.fromkeys(domain_sets_of(endpoint, state))))
+@dataclass(frozen=True, slots=True)
+class _Naming:
+    """A policy, and the domain sets in its egress rules."""
+
+    policy: CompiledPolicy
+    sets: tuple[DomainSetID, ...]
+
+
+def domain_sets_of(
+    endpoint: EndpointPolicy, sets_of: Mapping[PolicyID, tuple[DomainSetID, ...]]
+) -> tuple[DomainSetID, ...]:
+    """The domain sets in the egress rules that may decide about the endpoint, each once."""
+    if not sets_of:
+        return ()
+    governing = (*(policy for tier in endpoint.tiers for policy in tier.egress), *endpoint.profiles)
+    return tuple(dict.fromkeys(item for policy in governing for item in sets_of.get(policy, ())))
+
+
+def naming_policies(state: NodeState) -> dict[PolicyID, tuple[DomainSetID, ...]]:
+    """The domain sets of each policy that has any."""
+    return {
+        identity: found
+        for identity, policy in state.policies.items()
+        if (found := tuple(rule.destination.domain_set for rule in policy.egress if rule.destination.domain_set))
     }
-    used = {rule for endpoint in endpoints.values() for rule in endpoint.rules}
-    settings = given.settings
-    return Snapshot(
-        generation=generation,
-        table=given.render.table_name,
-        mode=given.mode,
-        trusted_servers=given.trusted_servers,
-        endpoints=endpoints,
-        rules={str(item.id): _rule(item, settings) for item in state.domain_sets.values() if item.id in used},
-        guarded_networks=settings.dns_guard_networks,
-        answer_queue=given.render.answer_queue,
-        denied_queue=given.render.denied_queue,
-        query_group=given.render.query_group,
-        repeated_mark=given.render.repeated_mark,
-        is_strict=settings.dns_pending_strict,
-        learn_delay_seconds=settings.debug_dns_response_delay_seconds,
-        max_elements_per_endpoint=settings.dns_max_elements_per_endpoint,
-        max_elements=settings.dns_max_elements,
-        max_hold_seconds=settings.dns_packets_nfqueue_max_hold_seconds,
-        max_denied_hold_seconds=settings.dns_policy_nfqueue_max_hold_seconds,
-    )
-
-
-def domain_sets_of(endpoint: EndpointPolicy, state: NodeState) -> Iterator[DomainSetID]:
-    """The domain sets in the egress rules that may decide about the endpoint, those of missing policies aside."""
-    policies = [policy for tier in endpoint.tiers for policy in tier.egress]
-    for policy_id in (*policies, *endpoint.profiles):
-        policy = state.policies.get(policy_id)
-        for rule in policy.egress if policy is not None else ():
-            domain_set = rule.destination.domain_set
-            if domain_set is not None and domain_set in state.domain_sets:
-                yield domain_set
 
 
 def _endpoint(endpoint: EndpointPolicy, rules: tuple[DomainSetID, ...]) -> SnapshotEndpoint:
