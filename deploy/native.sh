@@ -1,8 +1,7 @@
 #!/bin/sh
 # Compiles the packet path's modules with mypyc and puts the results beside their sources. They are ordinary Python and
 # run as such where this was not done; compiled, an answer costs less than half. Does nothing while the sources are the
-# ones that were compiled; where compiling fails it says so, and what was compiled before goes. Modules with dataclasses
-# or named tuples of memoryviews are left out: mypyc 2.4 makes ones that cannot be imported.
+# ones that were compiled; where compiling fails it says so, and what was compiled before goes.
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -6,6 +6,7 @@ give the same answers, and neither reads outside the bytes it is given. Addresse
 objects costs more than all the rest, so callers that need them make them.
 """
 
+from builtins import memoryview  # noqa: A004, UP029 - mypyc looks the annotation up in the module
 import struct
 from typing import NamedTuple
 
