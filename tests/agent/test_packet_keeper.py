@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dnsagent.snapshot import Snapshot
+from dnsagent.snapshot import Snapshot, SnapshotRule
 from dnsagent.snapshot_file import read_snapshot, write_snapshot
 from reconcile.clock import SystemClock
 from tidegate.agent.packet_client import PacketClient
@@ -29,13 +30,11 @@ class Stand:
         self.state = state
         self.adoptions = 0
         self.conditions = Conditions()
-        may_begin = asyncio.Event()
-        self.client = PacketClient(state, may_begin.set)
+        self.client = PacketClient(state)
         words = command or [sys.executable, str(FAKE), str(state / "packets.sock"), version]
         self.keeper = PacketKeeper(
-            self.client, PacketCommand(words, version), self.conditions, SystemClock(),
-            may_begin=may_begin, on_adopted=self._adopted,
-        )  # fmt: skip
+            self.client, PacketCommand(words, version), self.conditions, SystemClock(), self._adopted
+        )
 
     def _adopted(self, _pid):
         self.adoptions += 1
@@ -52,9 +51,9 @@ class Stand:
 
     @asynccontextmanager
     async def running(self, snapshot=None):
+        self.client.prepare(snapshot or Snapshot(generation=1, table="t"))
+        assert self.client.load(Snapshot(generation=1, table="t")) is False
         task = asyncio.get_running_loop().create_task(self.keeper.run())
-        await asyncio.sleep(0)
-        assert self.client.load(snapshot or Snapshot(generation=1, table="t")) is False
         try:
             await self.until(lambda: self.keeper.status is not None)
             yield self.keeper.status.pid
@@ -72,7 +71,7 @@ def _importable(monkeypatch):
 @pytest.fixture
 def state(tmp_path):
     yield tmp_path
-    client = PacketClient(tmp_path, lambda: None)
+    client = PacketClient(tmp_path)
     if client.is_listening():
         os.kill(client.status().pid, signal.SIGKILL)
 
@@ -86,7 +85,7 @@ def _is_alive(pid):
 
 def _start_stranger(state, version):
     process = subprocess.Popen([sys.executable, FAKE, state / "packets.sock", version])
-    client = PacketClient(state, lambda: None)
+    client = PacketClient(state)
     while not client.is_listening():
         time.sleep(0.01)
     return process
@@ -107,15 +106,28 @@ def test_one_is_started_in_a_session_of_its_own_and_outlives_us(state):
     assert read_snapshot(state / "snapshot.json").generation == 2
 
 
-def test_none_is_started_before_a_snapshot_stands(state):
-    async def go():
-        stand = Stand(state)
-        task = asyncio.get_running_loop().create_task(stand.keeper.run())
-        await asyncio.sleep(0.2)
-        task.cancel()
-        return stand.keeper.starts
-
-    assert asyncio.run(go()) == 0
+def test_a_snapshot_stands_before_one_is_started_and_keeps_what_is_known(state):
+    client = PacketClient(state)
+    client.prepare(Snapshot(generation=0, table="t"))
+    assert read_snapshot(state / "snapshot.json") == Snapshot(generation=0, table="t")
+    rule = SnapshotRule(
+        id="d",
+        patterns=("a.test",),
+        set4="d4",
+        set6="d6",
+        ttl_floor_seconds=0,
+        ttl_ceiling_seconds=9,
+        extra_ttl_seconds=0,
+    )
+    known = Snapshot(generation=9, table="t", rules={"d": rule})
+    write_snapshot(state / "snapshot.json", known)
+    client = PacketClient(state)
+    client.prepare(Snapshot(generation=0, table="t"))
+    assert read_snapshot(state / "snapshot.json") == known
+    assert not client.must_replace
+    client.prepare(Snapshot(generation=0, table="t", denied_queue=7))
+    assert read_snapshot(state / "snapshot.json") == replace(known, denied_queue=7)
+    assert client.must_replace
 
 
 def test_a_living_one_is_adopted(state):
@@ -179,8 +191,6 @@ def test_one_that_cannot_start_is_tried_again_and_told(state):
     async def go():
         stand = Stand(state, command=["/bin/false"])
         task = asyncio.get_running_loop().create_task(stand.keeper.run())
-        await asyncio.sleep(0)
-        stand.client.load(Snapshot(generation=1, table="t"))
         await stand.until(lambda: stand.keeper.starts >= 2)
         task.cancel()
         return stand.condition

@@ -7,6 +7,7 @@ POST /v1/remove    ends and takes everything out, as does SIGTERM under --remove
 """
 
 import asyncio
+import gc
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -116,6 +117,14 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("commits", agent.feeders.commits(agent.monitor))
     start("apply", agent.loop.run())
     start("packet process", agent.keeper.run())
+    start("memory", _set_memory_aside(agent))
+
+
+async def _set_memory_aside(agent: Agent) -> None:
+    """Takes what was built at the start out of the collector's sight: walking it costs 50 ms at a thousand policies."""
+    await agent.loop.first_settled.wait()
+    gc.collect()
+    gc.freeze()
 
 
 async def _remove(agent: Agent) -> None:

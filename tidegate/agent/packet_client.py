@@ -5,8 +5,8 @@ Implements `sync.loop.PacketSide`. Whether a packet process is alive is the keep
 """
 
 import socket
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,8 @@ class PacketStatus:
 class PacketClient:
     """Speaks to the packet process of one state directory."""
 
-    def __init__(self, state: Path, on_first_snapshot: Callable[[], object]) -> None:
-        """Reads the snapshot that stands there, if one does. `on_first_snapshot` is called in the caller's thread."""
+    def __init__(self, state: Path) -> None:
+        """Reads the snapshot that stands there, if one does."""
         self.is_alive = False
         """Set by the keeper."""
         self.must_replace = False
@@ -55,8 +55,6 @@ class PacketClient:
         self._state = state
         self._path = state / SNAPSHOT
         self._former = _former(self._path)
-        self._on_first_snapshot = on_first_snapshot
-        self._has_written = False
         self._link = LinkClient(state / SOCKET)
 
     def is_listening(self) -> bool:
@@ -76,14 +74,25 @@ class PacketClient:
         """Of the snapshot that stood there before us; 0 if none did. Ours go on from it."""
         return 0 if self._former is None else self._former.generation
 
+    def prepare(self, beginning: Snapshot) -> None:
+        """Sees to it that a snapshot stands there with the bindings of `beginning`, so that a process can be started.
+
+        What the former snapshot knew of names stays: learning goes on before all documents are read.
+
+        Raises:
+            OSError: the state directory cannot be used.
+        """
+        private_directory(self._state)
+        former = self._former
+        if former is None:
+            write_snapshot(self._path, beginning)
+        elif bindings(former) != bindings(beginning):
+            self.must_replace = True
+            write_snapshot(self._path, rebound(former, beginning))
+
     def load(self, snapshot: Snapshot) -> bool:
         """Writes the snapshot, then has it loaded."""
-        private_directory(self._state)
         write_snapshot(self._path, snapshot)
-        if not self._has_written:
-            self._has_written = True
-            self.must_replace = self._former is not None and bindings(self._former) != bindings(snapshot)
-            self._on_first_snapshot()
         return self._tell("load", path=str(self._path))
 
     def restore(self, sets: Collection[str]) -> bool:
@@ -124,6 +133,17 @@ class PacketClient:
 def bindings(snapshot: Snapshot) -> tuple[str, int, int, int]:
     """What a packet process is bound to from its start: another value needs another process."""
     return (snapshot.table, snapshot.answer_queue, snapshot.denied_queue, snapshot.query_group)
+
+
+def rebound(snapshot: Snapshot, other: Snapshot) -> Snapshot:
+    """The snapshot with the bindings of the other."""
+    return replace(
+        snapshot,
+        table=other.table,
+        answer_queue=other.answer_queue,
+        denied_queue=other.denied_queue,
+        query_group=other.query_group,
+    )
 
 
 def _former(path: Path) -> Snapshot | None:

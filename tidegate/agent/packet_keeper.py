@@ -6,8 +6,8 @@
          | yes
     adopt: tell the apply loop, ask its status every second, notice its death at once (pidfd)
 
-It begins when the first snapshot is written, because a packet process binds to what it reads there. One that listens
-but does not answer (stopped by a debugger, say) is left alone: nobody could take over its queues.
+A snapshot must stand there before (`PacketClient.prepare`), because a packet process binds to what it reads there. One
+that listens but does not answer (stopped by a debugger, say) is left alone: nobody could take over its queues.
 """
 
 import asyncio
@@ -52,15 +52,12 @@ class PacketKeeper:
         command: PacketCommand,
         conditions: Conditions,
         clock: Clock,
-        *,
-        may_begin: asyncio.Event,
         on_adopted: Callable[[int], None],
     ) -> None:
-        """`may_begin` is set once the first snapshot stands; `on_adopted` gets the pid."""
+        """`on_adopted` gets the pid."""
         self.status: PacketStatus | None = None
         """A second old at most; None while none is alive."""
         self.starts = 0
-        self._may_begin = may_begin
         self._client = client
         self._command = command
         self._conditions = conditions
@@ -73,7 +70,6 @@ class PacketKeeper:
     async def run(self) -> None:
         """Works until cancelled; the packet process goes on."""
         self._say(is_true=False, reason="Starting")
-        await self._may_begin.wait()
         while True:
             status = await self._look()
             if status is not None and not self._is_ours(status):

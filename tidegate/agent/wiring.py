@@ -11,7 +11,6 @@
 Everything but the kernel's thread runs in one event loop. Configuration is read once: another one is another run.
 """
 
-import asyncio
 import platform
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from nft.features import Features
 from nft.kernel import Kernel
 from nft.monitor import MAX_PORTS, Monitor
 from nft.sync import TableSync
+from policy.rules import NodeState
 from reconcile.clock import SystemClock
 from tidegate.agent.connections import KernelConnections
 from tidegate.agent.feeders import Feeders
@@ -41,7 +41,7 @@ from tidegate.sync.desired import Desired
 from tidegate.sync.loop import ApplyLoop, Parts
 from tidegate.sync.mode import ModeChoice, choose_mode, without
 from tidegate.sync.resolvers import TrustedServers, look_up
-from tidegate.sync.snapshots import SnapshotSettings
+from tidegate.sync.snapshots import SnapshotBuilder, SnapshotSettings
 from tidegate.sync.table import SyncedTable
 
 
@@ -88,12 +88,12 @@ def build(settings: Settings, features: Features) -> Agent:
     for condition in (_mode_condition(mode), _servers_condition(trusted)):
         conditions.put(condition, clock.wall())
 
-    # The packet process's side. It is started once the first snapshot stands.
-    may_begin, event_loop = asyncio.Event(), asyncio.get_running_loop()
-    packets = PacketClient(state, lambda: event_loop.call_soon_threadsafe(may_begin.set))
+    # The packet process's side. One can be started, and goes on learning, before any document is read.
+    packets = PacketClient(state)
+    given = SnapshotSettings(settings=settings, render=render)
+    packets.prepare(SnapshotBuilder(given).build(NodeState(), packets.former_generation))
 
     # What is wanted, and the loop that makes it so. The kernel's sockets belong to one thread.
-    given = SnapshotSettings(settings=settings, render=render)
     desired = Desired(_node(settings), given, first_generation=packets.former_generation + 1)
     kernel, monitor = Kernel(render.table_name, features), Monitor(render.table_name)
     thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel")
@@ -114,7 +114,7 @@ def build(settings: Settings, features: Features) -> Agent:
         loop.reload_packets()
 
     command = PacketCommand(packet_command(state), program_version())
-    keeper = PacketKeeper(packets, command, conditions, clock, may_begin=may_begin, on_adopted=on_adopted)
+    keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
 
     # Who tells the loop what happened, and who answers questions.
     feeders = Feeders(desired=desired, loop=loop, conditions=conditions, clock=clock)

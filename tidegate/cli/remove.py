@@ -59,7 +59,7 @@ def _ask_agent(socket: Path) -> bool:
 
 def _remove_what_was_left(socket: Path, state: Path | None) -> None:
     left = read_footprint(socket) or Footprint(state=str(_DEFAULT_STATE), table="tidegate")
-    client = PacketClient(state or Path(left.state), lambda: None)
+    client = PacketClient(state or Path(left.state))
     try:
         pid = client.status().pid
     except LinkError:

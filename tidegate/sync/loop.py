@@ -39,9 +39,9 @@ from tidegate.sync.progress import LastApply, Progress
 
 T = TypeVar("T")
 
-THROTTLE = ThrottleSettings(interval_seconds=0.02, longest_retry_seconds=5.0)
-"""A flood of documents costs fifty rounds a second. A kernel that refuses for long (memory is short, another program is
-in the way) is asked again soon after it mends."""
+THROTTLE = ThrottleSettings(settle_seconds=0.001, interval_seconds=0.02, longest_retry_seconds=5.0)
+"""Files have settled before they are read, so there is little to wait for. A flood of documents costs fifty rounds a
+second. A kernel that refuses for long (memory is short, another program is in the way) is asked again soon after."""
 
 
 class KernelTable(Protocol):
@@ -132,6 +132,8 @@ class ApplyLoop:
         self._refresh_seconds = refresh_seconds or math.inf
         self._throttle = Throttle(throttle)
         self._woken = asyncio.Event()
+        self.first_settled = asyncio.Event()
+        """Set when everything was in force for the first time."""
         self._undone = _Undone()
         self._latest: Step | None = None
         """The step whose snapshot was loaded last: a new packet process is told it again."""
@@ -317,6 +319,7 @@ class ApplyLoop:
         self._parts.conditions.put(applied, self._parts.clock.wall())
         self._report_missing_interfaces()
         if self.progress.is_settled and not was_settled:
+            self.first_settled.set()
             self._log.info("policy in force", generation=self.progress.applied)
 
     def _report_missing_interfaces(self) -> None:
