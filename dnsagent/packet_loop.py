@@ -10,7 +10,7 @@ Whatever ends the loop, every held packet gets its verdict: answers are delivere
 
 import selectors
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from dnsagent.learn import Learner, Packet
 from nfq.binding import Binding
 from nfq.log_messages import LoggedPacket
 from nfq.nflog import LOG_LIMIT
-from nfq.queue_table import read_queues
+from nfq.queue_table import KernelQueue, read_queues
 from nfq.supervise import SupervisedLog, SupervisedQueue
 from reconcile.clock import Clock
 from reconcile.instant import Instant
@@ -61,6 +61,7 @@ class PacketLoop:
         journal: Journal,
         clock: Clock,
         selector: selectors.BaseSelector,
+        read_queues: Callable[[], Mapping[int, KernelQueue] | None] = read_queues,
     ) -> None:
         self.learner = learner
         self.sets = sets
@@ -71,6 +72,7 @@ class PacketLoop:
         self.denied = DeniedPackets(learner, self.counters)
         self.answers = AnswerPath(learner, sets, self.denied, self.counters, self._note_learned)
         self._selector = selector
+        self._read_queues = read_queues
         self._handlers: list[tuple[Binding[Any], Handler]] = [(readers.log, self._on_log)]
         if readers.answers is not None:
             self._handlers.append((readers.answers, self._on_answers))
@@ -164,7 +166,7 @@ class PacketLoop:
         self.journal.flush()
         if now >= self._next_observation:
             self._next_observation = Instant(now + OBSERVE_SECONDS)
-            table = read_queues()
+            table = self._read_queues()
             for queue in (self.readers.answers, self.readers.denied):
                 if queue is not None:
                     queue.observe(table, now)
