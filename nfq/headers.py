@@ -4,8 +4,8 @@ Every length is checked against the bytes that are there, and nothing but `Packe
 packet path uses the shortcuts of `nfq.packet`, which fall back to this. Addresses are packed bytes here.
 """
 
-from builtins import memoryview  # noqa: A004, UP029 - mypyc looks the annotation up in the module
 import struct
+from builtins import memoryview  # noqa: A004 - mypyc looks the annotation up in the module
 from dataclasses import dataclass
 
 from nfq.errors import PacketError

@@ -4,9 +4,9 @@ A datagram carries one message for each logged packet, up to the group's thresho
 carries several, NLMSG_DONE ends it.
 """
 
-from builtins import memoryview  # noqa: A004, UP029 - mypyc looks the annotation up in the module
 import struct
 import sys
+from builtins import memoryview  # noqa: A004 - mypyc looks the annotation up in the module
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, final

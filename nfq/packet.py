@@ -6,8 +6,8 @@ give the same answers, and neither reads outside the bytes it is given. Addresse
 objects costs more than all the rest, so callers that need them make them.
 """
 
-from builtins import memoryview  # noqa: A004, UP029 - mypyc looks the annotation up in the module
 import struct
+from builtins import memoryview  # noqa: A004 - mypyc looks the annotation up in the module
 from typing import NamedTuple
 
 from nfq.errors import PacketError
