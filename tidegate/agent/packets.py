@@ -20,7 +20,7 @@ from dnsagent.desk import Desk
 from dnsagent.journal import Journal, read_journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner
-from dnsagent.link import LinkServer
+from dnsagent.link import LinkError, LinkServer, is_listening
 from dnsagent.packet_loop import PacketLoop, Readers
 from dnsagent.plan import Plan, make_plan
 from dnsagent.snapshot import Snapshot
@@ -79,6 +79,8 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
     clock = clock or SystemClock()
     features = features or probe()
     private_directory(state)
+    if is_listening(state / SOCKET):
+        raise LinkError(f"cannot start: a packet process works on {state} already")
     plan = _plan(state / SNAPSHOT)
     learner = Learner(plan)
     writer = ElementWriter(plan.snapshot.table, readd_refreshes=features.readd_refreshes, link=NetlinkSocket())
