@@ -43,12 +43,12 @@ class FakeSets:
 class Process:
     """Everything between the sockets of the kernel and the socket of the control process."""
 
-    def __init__(self, state, *rules, learner_class=Learner, **options) -> None:
+    def __init__(self, state, *rules, **options) -> None:
         self.state = state
         self.clock = ManualClock()
         self.kernel, self.sets, self.logs = FakeKernel(), FakeSets(), []
         now = self.clock.now()
-        learner = learner_class(make_plan(snapshot(*rules, **options)))
+        learner = Learner(make_plan(snapshot(*rules, **options)))
         answers = QueueSettings(number=101, default=ACCEPT, max_length=5000)
         denied = QueueSettings(number=100, default=DROP)
         readers = Readers(

@@ -122,7 +122,7 @@ def test_an_exception_delivers_the_answers_all_the_same(bench):
     def fail(*_):
         raise RuntimeError
 
-    bench.stage.learner.judge = fail
+    bench.writer.write = fail
     with pytest.raises(RuntimeError):
         bench.come(ANSWER, ANSWER, copies=(QUERY,))
     assert bench.passed() == [ANSWER, ANSWER]

@@ -5,7 +5,6 @@ import selectors
 
 import pytest
 
-from dnsagent.learn import Learner
 from dnsagent.packet_loop import MAX_COPIES
 from nfq.nflog import LOG_LIMIT
 from tests.dnsagent.packets import dns_answer, dns_query, syn
@@ -197,17 +196,12 @@ def test_without_queues_the_log_teaches(tmp_path):
     process.close()
 
 
-class Exploding(Learner):
-    """Fails at the second answer."""
-
-    def judge(self, packet, now):
-        if self.counters["answers"] == 1:
-            raise RuntimeError("a bug of ours")
-        return super().judge(packet, now)
-
-
 def test_a_bug_ends_the_loop_and_every_held_packet_has_its_one_verdict(tmp_path):
-    process = Process(tmp_path, RULE, learner_class=Exploding)
+    def explode(changes):
+        raise RuntimeError("a bug of ours")
+
+    process = Process(tmp_path, RULE)
+    process.sets.write = explode
     process.turn()
     answers = [named(number)[1] for number in range(10)]
     for number in range(10):
