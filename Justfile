@@ -39,6 +39,11 @@ golden *ARGS: setup
 vm *PACKAGES: setup
     tests/vm/run.sh {{PACKAGES}}
 
+# breed inputs for everything that reads what others write, guided by coverage, for so many seconds together
+fuzz SECONDS="600": setup
+    uv sync -q --inexact --group fuzz
+    {{python}} -m tests.fuzz {{SECONDS}}
+
 # format the code
 fmt: setup
     {{bin}}/ruff format -q .
