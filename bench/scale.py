@@ -1,6 +1,7 @@
 """Many policies: cold apply, one change, and what a packet costs: `python -m bench.scale`.
 
-1,000 policies on 100 endpoints. The packet figures are ratios to the same node with one policy, measured in turn.
+1,000 policies on 100 endpoints; the pod that sends is governed by one of them, the same in both cases. The packet
+figures are ratios to the same node with one policy, measured in turn.
 """
 
 import argparse
@@ -42,22 +43,28 @@ def endpoint(number: int) -> dict[str, Any]:
 
 
 def policy(number: int, endpoints: int, edition: int = 0) -> dict[str, Any]:
-    """Ten policies to an endpoint, five rules each; the endpoint's last one lets everything out."""
-    last = number >= POLICIES - endpoints or endpoints == 1
+    """Five rules. The last policy governs the lab's pod and lets everything out; the others govern the others."""
+    is_last = number == POLICIES - 1
     rules: list[dict[str, Any]] = [
-        {"action": "Allow", "protocol": "TCP", "destination": {"nets": [f"172.{16 + rule}.{number % 250}.0/24"],
-                                                               "ports": [1000 + number, 2000 + edition % 1000]}}
+        {
+            "action": "Allow",
+            "protocol": "TCP",
+            "destination": {
+                "nets": [f"172.{16 + rule}.{number % 250}.0/24"],
+                "ports": [1000 + number, 2000 + edition % 1000],
+            },
+        }
         for rule in range(5)
-    ]  # fmt: skip
+    ]
     return {
         "apiVersion": "projectcalico.org/v3",
         "kind": "NetworkPolicy",
         "metadata": {"name": f"p{number}", "namespace": "bench"},
         "spec": {
             "order": number,
-            "selector": f"app == 'app-{number % endpoints}'",
+            "selector": f"app == 'app-{0 if is_last else 1 + number % (endpoints - 1)}'",
             "types": ["Egress"],
-            "egress": [*rules, {"action": "Allow"}] if last else rules,
+            "egress": [*rules, {"action": "Allow"}] if is_last else rules,
         },
     }
 
@@ -141,7 +148,7 @@ def main() -> int:
     with ExitStack() as stack:
         lab = Lab.create(("client",))
         stack.callback(lab.delete)
-        stack.enter_context(tcp_acceptors(lab.world, (443,)))
+        stack.enter_context(tcp_acceptors(lab.world, (443,), keep=False))
         for _ in range(options.rounds):
             for results, policies, endpoints in ((one, 1, 1), (many, POLICIES, ENDPOINTS)):
                 with TemporaryDirectory() as name, running(lab, Path(name), policies, endpoints) as (agent, seconds):

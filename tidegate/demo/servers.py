@@ -42,8 +42,8 @@ def _running(name: str, loop: Callable[[threading.Event], None]) -> Iterator[Non
 
 
 @contextmanager
-def tcp_acceptors(namespace: Namespace, ports: Sequence[int]) -> Iterator[None]:
-    """Accepts connections on the ports, both families, and keeps them until the end."""
+def tcp_acceptors(namespace: Namespace, ports: Sequence[int], *, keep: bool = True) -> Iterator[None]:
+    """Accepts connections on the ports, both families; keeps them until the end, or closes each at once."""
     listeners = [
         listen(namespace, family, socket.SOCK_STREAM, port)
         for port in ports
@@ -58,7 +58,11 @@ def tcp_acceptors(namespace: Namespace, ports: Sequence[int]) -> Iterator[None]:
             while not stop.is_set():
                 for key, _ in ready.select(_TICK_SECONDS):
                     assert isinstance(key.fileobj, socket.socket)
-                    accepted.append(key.fileobj.accept()[0])
+                    connection = key.fileobj.accept()[0]
+                    if keep:
+                        accepted.append(connection)
+                    else:
+                        connection.close()
 
     with _running("tcp-acceptors", loop):
         yield
