@@ -205,7 +205,7 @@ class Goto:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """Drops and tells the sender (TCP: reset; else port unreachable)."""
+    """Drops and tells the sender by ICMP that the port is unreachable (TCP clients take that for a refusal)."""
 
 
 @dataclass(frozen=True, slots=True)

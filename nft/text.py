@@ -19,31 +19,38 @@ MAX_COMMENT_BYTES = 128
 """The kernel keeps more, nft(8) does not (NFTNL_UDATA_COMMENT_MAXLEN)."""
 _TAG_BYTES = 26
 """` #` + 16 hex digits + `:` + up to 7 digits."""
+_TAG_ROOM = MAX_COMMENT_BYTES - _TAG_BYTES
 _NAME = re.compile(r"[a-z][a-z0-9_.-]{0,120}")
+_UNSPEAKABLE = re.compile(r'["\x00-\x1f\x7f]')
+"""What cannot stand between quotes: nft has no escapes, and a line is a command (`nft.blame`)."""
 _KEYWORDS = frozenset(
     """
-    accept add ah all at auto-merge base bits bridge bypass cgroup chain chains comment constant continue counter
-    counters create ct daddr day default delete describe destroy dport drop dup dynamic element esp exists export
-    fib flags flow flowtable flush fwd goto hash hook hour icmp icmpv6 iif iifname import include index inet inner
-    input insert interval ip ip6 jump l4proto last length limit list log map maps mark mask masquerade meta meter
-    missing monitor nat notrack numgen oif oifname osf output over packets policy position prerouting priority
-    protocol queue quota random redirect reject rename replace reset return route rt rule ruleset saddr sctp
-    secmark set sets size snat socket sport state synproxy table tables tcp th timeout tproxy type typeof udp
-    udplite update vlan vmap
+    accept add ah all and arp auto-merge bridge cgroup chain comment comp constant continue counter cpu create ct
+    day dccp define delete describe destroy device devices dnat drop dst dup dynamic ecn element elements eq esp
+    ether exists expires export exthdr fib flags flow flowtable flush frag fwd gc-interval ge get goto gt handle hbh
+    hook hour ibriport ibrname icmp icmpv6 igmp iif iifgroup iifname iiftype import include index inet inner insert
+    interval ip ip6 ipsec jhash jump last le limit list ll log lshift lt map mark masquerade meta meter mh missing
+    monitor ne netdev nftrace nh not notrack numgen obriport obrname offload oif oifgroup oifname oiftype or osf
+    pkttype policy position priority queue quota random redefine redirect reject rename replace reset return rt rt0
+    rt2 rtclassid rule ruleset sctp secmark set size skgid skuid snat socket srh symhash synproxy table tcp th time
+    timeout tproxy type typeof udp udplite undefine update vlan vmap xor xt
     """.split()  # noqa: SIM905 - a list of words reads better as words
 )
+"""What nft 1.0.6 refuses as a name (a kernel test tries all words of the library), and what newer ones do."""
 
 
 def check_name(name: str) -> str:
-    """The name, if nft takes it for a chain, set or map.
+    """The name, if nft takes it for a table, chain, set or map.
 
     Raises:
-        ValueError: it is a keyword, too long, or has characters that nft does not take.
+        ValueError: it is a keyword, too long, or has characters that nft or our own design does not take.
     """
     if name in _KEYWORDS:
         raise ValueError(f"cannot use {name!r} as a name: it is a word of the nft language")
     if _NAME.fullmatch(name) is None:
-        raise ValueError(f"cannot use {name!r} as a name: letters, digits, '-', '_' and '.' only, a letter first")
+        raise ValueError(
+            f"cannot use {name!r} as a name: lower-case letters, digits, '-', '_' and '.' only, a letter first"
+        )
     return name
 
 
@@ -61,8 +68,17 @@ def value(item: expr.Value | expr.Range) -> str:
             assert_never(item)
 
 
-def _quoted(name: str) -> str:
-    return f'"{name}"'
+def _quoted(word: str) -> str:
+    if _UNSPEAKABLE.search(word):
+        raise ValueError(f"cannot write {word!r}: nft has no words for quotes and control characters")
+    return f'"{word}"'
+
+
+def _prefix(text: str) -> str:
+    # Even between quotes, nft 1.0.6 takes what follows a dollar for the name of a variable.
+    if "$" in text:
+        raise ValueError(f"cannot write the log prefix {text!r}: nft would look for a variable")
+    return _quoted(text)
 
 
 def key(fields: Key, types: tuple[expr.KeyType, ...]) -> str:
@@ -95,7 +111,7 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
         case expr.SetMark(mask=mask, value=wanted):
             return f"meta mark set meta mark & {~mask & 0xFFFFFFFF:#010x} | {wanted:#010x}"
         case expr.LogToKernel(prefix=prefix, level=level):
-            return f'log prefix "{prefix}" level {level}'
+            return f"log prefix {_prefix(prefix)} level {level}"
         case expr.LogToGroup():
             return _log_to_group(item)
         case expr.RateLimit():
@@ -137,15 +153,20 @@ def _fields(fields: Iterable[expr.Field]) -> str:
 
 def _compare(field: expr.Field, op: expr.Op, wanted: expr.Value | expr.Range) -> str:
     text = value(wanted)
-    if field.type is expr.KeyType.IFNAME:
-        text = _quoted(text)
-    # `ct state == a,b` means exactly both bits; without an operator it means any of them.
-    is_any = field is expr.Field.CT_STATE and op is expr.Op.EQ
-    return f"{field.text} {text}" if is_any else f"{field.text} {op.value} {text}"
+    match field.type:
+        case expr.KeyType.IFNAME:
+            text = _quoted(text)
+        case expr.KeyType.CT_STATE:
+            # Without an operator it means any of them; `== a,b` and `!= a,b` would ask for both bits at once.
+            is_any = op is expr.Op.EQ
+            return f"{field.text} {text}" if is_any else f"{field.text} & ({text.replace(',', ' | ')}) == 0"
+        case _:
+            pass
+    return f"{field.text} {op.value} {text}"
 
 
 def _log_to_group(item: expr.LogToGroup) -> str:
-    prefix = f'prefix "{item.prefix}" ' if item.prefix else ""
+    prefix = f"prefix {_prefix(item.prefix)} " if item.prefix else ""
     snap = f" snaplen {item.snap_bytes}" if item.snap_bytes else ""
     return f"log {prefix}group {item.group}{snap}"
 
@@ -159,8 +180,17 @@ def _limit(item: expr.RateLimit | expr.RateLimitPer) -> str:
 
 
 def has_queue(chain: Chain) -> bool:
-    """Whether the chain's only rule is a `Queue`, which text does not write."""
-    return any(isinstance(item, expr.Queue) for rule in chain.rules for item in rule.statements)
+    """Whether the chain has its rule from netlink: a `Queue`, which text does not write.
+
+    Raises:
+        ValueError: the queue rule is not alone in a regular chain; what stands beside it would be lost without a word.
+    """
+    rest = [item for rule in chain.rules for item in rule.statements if not isinstance(item, expr.Counter)]
+    if not any(isinstance(item, expr.Queue) for item in rest):
+        return False
+    if len(rest) != 1 or len(chain.rules) != 1 or chain.hook is not None:
+        raise ValueError(f"cannot write chain {chain.name}: a queue rule must stand alone in a regular chain")
+    return True
 
 
 def rule(item: Rule, tag: str = "") -> str:
@@ -171,11 +201,10 @@ def rule(item: Rule, tag: str = "") -> str:
 
 
 def _comment(text: str, tag: str) -> str:
-    readable = text.replace('"', "'")
-    if not tag:
-        return readable[:MAX_COMMENT_BYTES]
-    kept = readable.encode()[: MAX_COMMENT_BYTES - _TAG_BYTES].decode(errors="ignore")
-    return f"{kept} #{tag}" if kept else f"#{tag}"
+    readable = _UNSPEAKABLE.sub(" ", text.replace('"', "'"))
+    room = _TAG_ROOM if tag else MAX_COMMENT_BYTES
+    kept = readable.encode()[:room].decode(errors="ignore")
+    return " ".join(filter(None, (kept, f"#{tag}" if tag else "")))
 
 
 def chain_hash(chain: Chain) -> str:

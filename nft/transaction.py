@@ -73,7 +73,11 @@ class Difference:
 
 
 def script(table: str, difference: Difference) -> str:
-    """The transaction as nft commands, one a line."""
+    """The transaction as nft commands, one a line; equal differences give equal text.
+
+    Raises:
+        ValueError: nft has no words for it: a name that is a keyword, a queue rule that does not stand alone.
+    """
     return "\n".join(_commands(table, difference)) + "\n"
 
 
@@ -146,10 +150,11 @@ def _deletions(where: str, difference: Difference) -> Iterator[str]:
 
 
 def _elements(verb: str, where: str, name: str, items: Iterable[str]) -> Iterator[str]:
-    rest = iter(items)
+    rest = iter(sorted(items))  # sets have no order, and equal differences shall give equal text
     while chunk := list(islice(rest, ELEMENTS_PER_COMMAND)):
         yield f"{verb} element {where} {name} {{ {', '.join(chunk)} }}"
 
 
 def _made(where: str, kind: str, name: str, body: Sequence[str]) -> str:
+    text.check_name(name)
     return f"add {kind} {where} {name} {{ {' '.join(body)} }}" if body else f"add {kind} {where} {name}"
