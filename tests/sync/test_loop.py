@@ -15,7 +15,8 @@ from tidegate.config.settings import Settings
 from tidegate.render.settings import from_configuration
 from tidegate.sync.conditions import Conditions, ConditionType
 from tidegate.sync.desired import Desired, learned_sets
-from tidegate.sync.loop import ApplyLoop, Parts
+from tidegate.sync.loop import ApplyLoop
+from tidegate.sync.parts import Parts
 from tidegate.sync.snapshots import SnapshotSettings
 
 GIVEN = SnapshotSettings(settings=Settings(), render=from_configuration(Settings(), ()))

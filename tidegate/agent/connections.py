@@ -1,4 +1,4 @@
-"""Cuts the connections of addresses that changed hands. Blocks; implements `sync.loop.Connections`."""
+"""Cuts the connections of addresses that changed hands. Blocks; implements `sync.parts.Connections`."""
 
 from collections.abc import Collection
 

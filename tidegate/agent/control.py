@@ -78,16 +78,19 @@ async def control(settings: Settings, reread: Callable[[], object], *, removes_o
     """
     agent = build(settings, await asyncio.to_thread(probe))
     try:
-        listener = server.listen(agent.socket)
+        listener = server.listen(agent.situation.socket)
         try:
-            write_footprint(agent.socket, Footprint(state=str(agent.state), table=agent.render.table_name))
+            write_footprint(
+                agent.situation.socket,
+                Footprint(state=str(agent.situation.state), table=agent.situation.render.table_name),
+            )
             run = _Run(agent, Supervisor(), reread, Ending.REMOVE if removes_on_exit else Ending.LEAVE)
             _handle_signals(run)
             _start(run, listener)
-            structlog.get_logger().info("started", node=agent.knowledge.node, mode=agent.knowledge.mode.in_force.value)
+            structlog.get_logger().info("started", node=agent.situation.node, mode=agent.situation.mode.in_force.value)
             await run.supervisor.wait()
         finally:
-            agent.socket.unlink(missing_ok=True)
+            agent.situation.socket.unlink(missing_ok=True)
         if run.ending is Ending.REMOVE:
             await _remove(agent)
         return run.ending
@@ -130,9 +133,9 @@ async def _set_memory_aside(agent: Agent) -> None:
 async def _remove(agent: Agent) -> None:
     """Takes out the packet process first: it would write into sets that are going."""
     await agent.keeper.end()
-    remove_table(agent.render.table_name)
-    footprint_path(agent.socket).unlink(missing_ok=True)
-    structlog.get_logger().info("removed", table=agent.render.table_name)
+    remove_table(agent.situation.render.table_name)
+    footprint_path(agent.situation.socket).unlink(missing_ok=True)
+    structlog.get_logger().info("removed", table=agent.situation.render.table_name)
 
 
 def remove_table(name: str) -> None:

@@ -13,37 +13,28 @@ from dnsagent.link import LinkError
 from netlink.transport import NetlinkSocket
 from nft import counts
 from nft.errors import NftError
-from nft.features import Features
 from policy.evaluate import Frame
-from reconcile.instant import WallInstant
 from tidegate.agent.machine import Machine
 from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketKeeper
+from tidegate.agent.situation import Situation
 from tidegate.api import documents, explain
 from tidegate.api.metrics import metrics_text
 from tidegate.api.question import QuestionError
 from tidegate.api.server import Document, Query
 from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView
 from tidegate.config.servers import show_server
-from tidegate.config.settings import Settings
-from tidegate.render import RenderSettings
 from tidegate.sync.conditions import Conditions, ConditionType
 from tidegate.sync.desired import Desired
 from tidegate.sync.loop import ApplyLoop
-from tidegate.sync.mode import ModeChoice, encodings
+from tidegate.sync.mode import encodings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Knowledge:
     """Everything that can be asked about."""
 
-    node: str
-    version: str
-    started_at: WallInstant
-    settings: Settings
-    render: RenderSettings
-    features: Features
-    mode: ModeChoice
+    situation: Situation
     desired: Desired
     loop: ApplyLoop
     conditions: Conditions
@@ -72,16 +63,20 @@ class Knowledge:
         return StatusView(
             ready=self._is_ready,
             in_sync=self.desired.is_in_sync,
-            node=self.node,
-            version=self.version,
+            node=self.situation.node,
+            version=self.situation.version,
             pid=os.getpid(),
-            started_at=self.started_at,
+            started_at=self.situation.started_at,
             generation=GenerationView(wanted=progress.wanted, applied=progress.applied, packets=progress.packets),
             last_apply=progress.last_apply,
-            mode=ModeView(wanted=self.mode.wanted, in_force=self.mode.in_force, reason=self.mode.reason),
-            trusted_servers=[show_server(server) for server in self.render.trusted_servers],
-            features=asdict(self.features),
-            encodings=encodings(self.features),
+            mode=ModeView(
+                wanted=self.situation.mode.wanted,
+                in_force=self.situation.mode.in_force,
+                reason=self.situation.mode.reason,
+            ),
+            trusted_servers=[show_server(server) for server in self.situation.render.trusted_servers],
+            features=asdict(self.situation.features),
+            encodings=encodings(self.situation.features),
             packets=self._packets_view(),
             counts=self._counts(),
             counters={**asdict(progress.counters), "packets_restarts": max(0, self.keeper.starts - 1)},
@@ -105,7 +100,7 @@ class Knowledge:
         if status is None:
             return PacketsView(state="starting" if self.keeper.starts else "absent")
         queues = Machine().queues() or {}
-        ours = (self.render.answer_queue, self.render.denied_queue)
+        ours = (self.situation.render.answer_queue, self.situation.render.denied_queue)
         return PacketsView(
             state="running",
             pid=status.pid,
@@ -161,9 +156,9 @@ class Knowledge:
             resources=tuple(self.desired.resources.values()),
             state=self.loop.progress.in_force,
             frame=Frame(
-                default_endpoint_to_host_action=self.settings.default_endpoint_to_host_action.value,
-                allow_vxlan_packets_from_workloads=self.settings.allow_vxlan_from_workloads,
-                allow_ipip_packets_from_workloads=self.settings.allow_ipip_from_workloads,
+                default_endpoint_to_host_action=self.situation.settings.default_endpoint_to_host_action.value,
+                allow_vxlan_packets_from_workloads=self.situation.settings.allow_vxlan_from_workloads,
+                allow_ipip_packets_from_workloads=self.situation.settings.allow_ipip_from_workloads,
             ),
             ask=self.packets.explain,
         )
@@ -172,7 +167,7 @@ class Knowledge:
     def _rule_counts(self) -> documents.Counts:
         link = NetlinkSocket()
         try:
-            return counts.rule_counts(link, self.render.table_name)
+            return counts.rule_counts(link, self.situation.render.table_name)
         except NftError:
             return {}  # somebody deleted the table; it will be back in a moment, counting from zero
         finally:

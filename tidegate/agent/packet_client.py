@@ -1,6 +1,6 @@
 """What the control process asks of the packet process: snapshots in, names and explanations out. Blocks.
 
-Implements `sync.loop.PacketSide`. Whether a packet process is alive is the keeper's knowledge; here it decides between
+Implements `sync.parts.PacketSide`. Whether a packet process is alive is the keeper's knowledge; here it decides between
 "nobody to tell" (it will read the snapshot when it starts) and an error that is worth another attempt.
 """
 

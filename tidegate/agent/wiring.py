@@ -11,11 +11,10 @@
 Everything but the kernel's thread runs in one event loop. Configuration is read once: another one is another run.
 """
 
-import platform
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from nft.features import Features
@@ -30,17 +29,14 @@ from tidegate.agent.knowledge import Knowledge
 from tidegate.agent.machine import Machine
 from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketCommand, PacketKeeper
-from tidegate.agent.packets import program_version
+from tidegate.agent.situation import Situation, look_around
 from tidegate.config.settings import Settings
-from tidegate.render import RenderSettings
-from tidegate.render.settings import from_configuration
 from tidegate.render.table import static_table
 from tidegate.store.files import FileSource
-from tidegate.sync.conditions import Condition, Conditions, ConditionType
+from tidegate.sync.conditions import Conditions
 from tidegate.sync.desired import Desired
-from tidegate.sync.loop import ApplyLoop, Parts
-from tidegate.sync.mode import ModeChoice, choose_mode, without
-from tidegate.sync.resolvers import TrustedServers, look_up
+from tidegate.sync.loop import ApplyLoop
+from tidegate.sync.parts import Parts
 from tidegate.sync.snapshots import SnapshotBuilder, SnapshotSettings
 from tidegate.sync.table import SyncedTable
 
@@ -49,10 +45,7 @@ from tidegate.sync.table import SyncedTable
 class Agent:
     """A built control process; `control` runs it."""
 
-    settings: Settings
-    socket: Path
-    state: Path
-    render: RenderSettings
+    situation: Situation
     source: FileSource
     feeders: Feeders
     loop: ApplyLoop
@@ -75,28 +68,20 @@ def build(settings: Settings, features: Features) -> Agent:
 
     Raises:
         ValueError: a setting without which there is nothing to run is missing.
-        OSError: the kernel's netfilter cannot be reached.
+        OSError: the kernel's netfilter or the state directory cannot be used.
     """
-    resources, state, socket = _places(settings)
     clock, conditions = SystemClock(), Conditions()
-
-    # What the kernel can do and what the configuration names, looked up; what is less than asked for is a condition.
-    features = without(features, settings.debug_missing_features)
-    mode = choose_mode(settings.dns_policy_mode, features)
-    trusted = look_up(settings.dns_trusted_servers)
-    render = replace(from_configuration(settings, trusted.servers), dns_mode=mode.in_force)
-    for condition in (_mode_condition(mode), _servers_condition(trusted)):
-        conditions.put(condition, clock.wall())
+    situation = look_around(settings, features, conditions, clock)
+    render = situation.render
+    given = SnapshotSettings(settings=settings, render=render)
 
     # The packet process's side. One can be started, and goes on learning, before any document is read.
-    packets = PacketClient(state)
-    given = SnapshotSettings(settings=settings, render=render)
+    packets = PacketClient(situation.state)
     packets.prepare(SnapshotBuilder(given).build(NodeState(), packets.former_generation))
 
     # What is wanted, and the loop that makes it so. The kernel's sockets belong to one thread.
-    desired = Desired(_node(settings), given, first_generation=packets.former_generation + 1)
-    kernel, monitor = Kernel(render.table_name, features), Monitor(render.table_name)
-    thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel")
+    desired = Desired(situation.node, given, first_generation=packets.former_generation + 1)
+    kernel, monitor = Kernel(render.table_name, situation.features), Monitor(render.table_name)
     parts = Parts(
         desired=desired,
         table=SyncedTable(TableSync(kernel, clock), static_table(render)),
@@ -104,7 +89,7 @@ def build(settings: Settings, features: Features) -> Agent:
         connections=KernelConnections(),
         conditions=conditions,
         clock=clock,
-        thread=thread,
+        thread=ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel"),
     )
     loop = ApplyLoop(parts, refresh_seconds=settings.nftables_refresh_interval_seconds)
 
@@ -113,38 +98,20 @@ def build(settings: Settings, features: Features) -> Agent:
         monitor.ignore_ports(Machine().netlink_ports(pid)[:MAX_PORTS])
         loop.reload_packets()
 
-    command = PacketCommand(packet_command(state), program_version())
+    command = PacketCommand(packet_command(situation.state), situation.version)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
-
-    # Who tells the loop what happened, and who answers questions.
-    feeders = Feeders(desired=desired, loop=loop, conditions=conditions, clock=clock)
-    knowledge = Knowledge(
-        node=_node(settings),
-        version=program_version(),
-        started_at=clock.wall(),
-        settings=settings,
-        render=render,
-        features=features,
-        mode=mode,
-        desired=desired,
-        loop=loop,
-        conditions=conditions,
-        keeper=keeper,
-        packets=packets,
-    )
     return Agent(
-        settings=settings,
-        socket=socket,
-        state=state,
-        render=render,
-        source=FileSource(resources),
-        feeders=feeders,
+        situation=situation,
+        source=FileSource(situation.resources),
+        feeders=Feeders(desired=desired, loop=loop, conditions=conditions, clock=clock),
         loop=loop,
         keeper=keeper,
         monitor=monitor,
-        knowledge=knowledge,
+        knowledge=Knowledge(
+            situation=situation, desired=desired, loop=loop, conditions=conditions, keeper=keeper, packets=packets
+        ),
         conditions=conditions,
-        thread=thread,
+        thread=parts.thread,
         kernel=kernel,
     )
 
@@ -152,29 +119,3 @@ def build(settings: Settings, features: Features) -> Agent:
 def packet_command(state: Path) -> Sequence[str]:
     """Starts a packet process of this program for that state directory."""
     return (sys.executable, "-m", "tidegate", "packets", "--state", str(state))
-
-
-def _places(settings: Settings) -> tuple[Path, Path, Path]:
-    missing = [name for name in ("resources", "state", "socket") if getattr(settings, name) is None]
-    if missing:
-        raise ValueError(f"cannot run without {' and '.join(missing)}: see --{missing[0]}")
-    assert settings.resources is not None
-    assert settings.state is not None
-    assert settings.socket is not None
-    return settings.resources, settings.state.absolute(), settings.socket.absolute()
-
-
-def _node(settings: Settings) -> str:
-    return settings.node or platform.node().lower()
-
-
-def _mode_condition(mode: ModeChoice) -> Condition:
-    reason = "AsConfigured" if mode.is_as_wanted else "KernelCannotHold"
-    return Condition(type=ConditionType.DNS_POLICY_MODE, is_true=mode.is_as_wanted, reason=reason, message=mode.reason)
-
-
-def _servers_condition(trusted: TrustedServers) -> Condition:
-    told = "; ".join(f"{name}: {reason}" for name, reason in trusted.unresolved)
-    reason = "Unresolved" if trusted.unresolved else "Resolved" if trusted.servers else "NoServer"
-    is_true = bool(trusted.servers) and not trusted.unresolved
-    return Condition(type=ConditionType.TRUSTED_SERVERS, is_true=is_true, reason=reason, message=told)

@@ -15,26 +15,23 @@ be done twice. Nothing touches the kernel before all documents were told.
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import structlog
 
-from dnsagent.snapshot import Snapshot
 from nfq.errors import QueueError
 from nft.errors import NftError
 from nft.monitor import Commit
-from nft.sync import Report
 from policy.rules import IPAddress
-from reconcile.clock import Clock
 from reconcile.instant import Instant
 from reconcile.throttle import Throttle, ThrottleSettings
 from tidegate.render import TableChange
-from tidegate.sync.conditions import Condition, Conditions, ConditionType
-from tidegate.sync.desired import Desired, Step
+from tidegate.sync.conditions import Condition, ConditionType
+from tidegate.sync.desired import Step
+from tidegate.sync.parts import Parts
 from tidegate.sync.progress import LastApply, Progress
 
 T = TypeVar("T")
@@ -42,54 +39,6 @@ T = TypeVar("T")
 THROTTLE = ThrottleSettings(settle_seconds=0.001, interval_seconds=0.02, longest_retry_seconds=5.0)
 """Files have settled before they are read, so there is little to wait for. A flood of documents costs fifty rounds a
 second. A kernel that refuses for long (memory is short, another program is in the way) is asked again soon after."""
-
-
-class KernelTable(Protocol):
-    """The table in the kernel, as the loop wants it kept. Blocks; called from one thread."""
-
-    def stage(self, change: TableChange) -> None:
-        """Notes what is wanted now; touches nothing."""
-
-    def look(self, commits: Sequence[Commit]) -> bool:
-        """Takes what the monitor announced; whether others touched the table, so that `apply` is due."""
-
-    def resync(self) -> None:
-        """Reads the kernel anew.
-
-        Raises:
-            NftError: it cannot be read.
-        """
-
-    def apply(self) -> Report:
-        """Makes the kernel what is wanted; the report says what it refused. That stays wanted."""
-
-
-class PacketSide(Protocol):
-    """The packet process, alive or not. Blocks."""
-
-    def load(self, snapshot: Snapshot) -> bool:
-        """Puts the snapshot where it finds it, and tells it; False where none is alive to be told.
-
-        Raises:
-            OSError: the file cannot be written, or the process does not take it.
-        """
-
-    def restore(self, sets: Collection[str]) -> bool:
-        """Has it write what it knows into these sets. False and errors as with `load`."""
-
-    def forget(self, addresses: Collection[IPAddress]) -> bool:
-        """Has it forget what these addresses have learned. False and errors as with `load`."""
-
-
-class Connections(Protocol):
-    """The connection table. Blocks."""
-
-    def cut(self, addresses: Collection[IPAddress]) -> int:
-        """Deletes the connections from and to these addresses; how many.
-
-        Raises:
-            QueueError: the kernel refused.
-        """
 
 
 @dataclass(slots=True)
@@ -107,20 +56,6 @@ class _Undone:
 
     def __bool__(self) -> bool:
         return bool(self.step or self.lost_sets or self.ended_sets or self.to_cut or self.to_forget)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the loop works with."""
-
-    desired: Desired
-    table: KernelTable
-    packets: PacketSide
-    connections: Connections
-    conditions: Conditions
-    clock: Clock
-    thread: Executor
-    """One worker, in which everything that blocks is done: the kernel's sockets belong to it."""
 
 
 class ApplyLoop:

@@ -9,7 +9,7 @@ from tidegate.render import TableChange
 
 
 class SyncedTable:
-    """Implements `sync.loop.KernelTable`. Holds no state of its own."""
+    """Implements `sync.parts.KernelTable`. Holds no state of its own."""
 
     def __init__(self, sync: TableSync, beginning: Table) -> None:
         """`beginning` is the table of a node without endpoints, to which all changes are added."""
