@@ -95,9 +95,7 @@ def test_kernel_itself_leaves_out_what_was_not_asked_for(conntrack, flows):
 def test_cut_connection_is_judged_anew(conntrack, flows, namespace):
     cut, kept = flows("127.0.0.2", "127.0.0.9"), flows("127.0.0.3", "127.0.0.9")
     assert conntrack.cut(source=ip_address("127.0.0.2")) == 1
-    listing = subprocess.run(
-        ["ip", "netns", "exec", namespace.name, "conntrack", "-L"], capture_output=True, text=True, check=True
-    ).stdout
+    listing = subprocess.run(namespace.inside("conntrack", "-L"), capture_output=True, text=True, check=True).stdout
     assert "src=127.0.0.3" in listing
     assert "src=127.0.0.2" not in listing
     with namespace.entered():

@@ -62,11 +62,11 @@ class Wire:
             self._netlink = NetlinkSocket()
 
     def queue_to(self, number: int, *, bypass: bool = False) -> None:
-        subprocess.run(["ip", "netns", "exec", self.namespace.name, "nft", "flush chain inet t held"], check=True)
+        subprocess.run(self.namespace.inside("nft", "flush chain inet t held"), check=True)
         self._netlink.request(queue_rule(number, bypass=bypass), 2)
 
     def nft(self, text: str) -> str:
-        command = ["ip", "netns", "exec", self.namespace.name, "nft", "-f", "-"]
+        command = self.namespace.inside("nft", "-f", "-")
         return subprocess.run(command, input=text, check=True, capture_output=True, text=True).stdout
 
     def send(self, contents: bytes, port: int = PORT) -> None:
@@ -98,7 +98,7 @@ class Wire:
 def wire() -> Iterator[Wire]:
     namespace = Namespace.create("nfq")
     try:
-        subprocess.run(["ip", "netns", "exec", namespace.name, "nft", "-f", "-"], input=RULES, check=True, text=True)
+        subprocess.run(namespace.inside("nft", "-f", "-"), input=RULES, check=True, text=True)
         own = Wire(namespace)
         try:
             yield own

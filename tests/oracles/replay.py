@@ -228,7 +228,7 @@ def _mac(index: int, *, far: bool = False) -> str:
 
 
 def _batch(namespace: Namespace, *lines: str) -> None:
-    words = ["ip", "-n", namespace.name, "-batch", "-"]
+    words = namespace.inside("ip", "-batch", "-")
     done = subprocess.run(words, check=False, capture_output=True, text=True, input="\n".join(lines) + "\n")
     if done.returncode:
         raise LabError(f"cannot build the node: {done.stderr.strip()}")

@@ -76,7 +76,7 @@ class Namespace:
         Raises:
             LabError: it refused.
         """
-        run_command("ip", "-n", self.name, *words)
+        self.command("ip", *words)
 
     def sysctl(self, **values: int) -> None:
         """Sets kernel parameters inside; `__` stands for the dots of a name.
@@ -84,8 +84,19 @@ class Namespace:
         Raises:
             LabError: there is no such parameter.
         """
-        for name, value in values.items():
-            self.command("sysctl", "-qw", f"{name.replace('__', '.')}={value}")
+        with self.entered():
+            for name, value in values.items():
+                try:
+                    Path("/proc/sys", *name.split("__")).write_text(str(value))
+                except OSError as error:
+                    raise LabError(f"cannot set {name.replace('__', '.')}: {error.strerror}") from error
+
+    def inside(self, *words: str) -> tuple[str, ...]:
+        """The command that runs a program inside.
+
+        By nsenter(1), because `ip netns exec` mounts /sys anew, and cannot where / is no mount point: in a chroot.
+        """
+        return ("nsenter", f"--net={_RUN_NETNS / self.name}", *words)
 
     def command(self, *words: str) -> str:
         """Runs a program inside and returns what it printed.
@@ -93,12 +104,11 @@ class Namespace:
         Raises:
             LabError: it ended with another status than 0.
         """
-        return run_command("ip", "netns", "exec", self.name, *words)
+        return run_command(*self.inside(*words))
 
     def start(self, words: Sequence[str], **options: object) -> subprocess.Popen[bytes]:
         """Starts a program inside; `options` are those of `subprocess.Popen`."""
-        command = ["ip", "netns", "exec", self.name, *words]
-        return subprocess.Popen(command, **options)  # type: ignore[call-overload,no-any-return]  # noqa: S603
+        return subprocess.Popen(self.inside(*words), **options)  # type: ignore[call-overload,no-any-return]  # noqa: S603
 
 
 def run_command(*words: str) -> str:
