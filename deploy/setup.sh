@@ -4,10 +4,13 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# nftables: nft(8) and libnftables; iproute2: ip(8) for the labs; the rest builds netfilterqueue.
-PACKAGES="nftables libnftables1 iproute2 gcc libc6-dev python3-dev libnetfilter-queue-dev ca-certificates"
+# nftables: nft(8) and libnftables; iproute2: ip(8) for the labs; conntrack: conntrack(8) for a test; the rest builds
+# netfilterqueue.
+PACKAGES="nftables libnftables1 iproute2 conntrack gcc libc6-dev python3-dev libnetfilter-queue-dev ca-certificates"
 
-fail() { echo "setup: $1" >&2; exit 1; }
+# What the tools say goes to a file: when something is out of reach they say it in pages, and one line is enough.
+log=$(mktemp) && trap 'rm -f "$log"' EXIT
+fail() { trap - EXIT; echo "setup: $1 (what was said is in $log)" >&2; exit 1; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 # The distribution's own interpreter where it is new enough: its headers are the ones installed above, and it is built
@@ -21,15 +24,15 @@ for package in $PACKAGES; do
 done
 if [ -n "$missing" ]; then
   echo "setup: installing$missing" >&2
-  as_root apt-get update -qq || fail "cannot read the package lists: this step needs the distribution's package archive"
+  as_root apt-get update -qq >"$log" 2>&1 || fail "cannot read the package lists: this step needs the distribution's package archive"
   # shellcheck disable=SC2086 # a list of words
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null \
-    || fail "cannot install$missing: this step needs the distribution's package archive"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing \
+    >"$log" 2>&1 || fail "cannot install$missing: this step needs the distribution's package archive"
 fi
 
 stamp=".venv/tidegate-locked"
 if [ ! -e "$stamp" ] || [ uv.lock -nt "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   echo "setup: syncing the locked Python environment" >&2
-  uv sync -q --python "$python" || fail "cannot sync the Python environment: this step needs PyPI"
+  uv sync -q --python "$python" >"$log" 2>&1 || fail "cannot sync the Python environment: this step needs PyPI"
   touch "$stamp"
 fi
