@@ -105,6 +105,18 @@ def test_chains_that_drop_by_default_are_named():
     assert found.verdict is Verdict.GOOD
 
 
+@pytest.mark.kernel
+def test_the_kernel_is_tried_and_what_it_lacks_is_named():
+    found = {item.name: item for item in doctor.kernel(Settings())}
+    assert found["kernel"].verdict is Verdict.GOOD
+    missing = Settings(debug_missing_features=("native_queue", "compat_queue", "fib"))
+    found = {item.name: item for item in doctor.kernel(missing)}
+    assert found["DNS policy mode"].verdict is Verdict.WARNING
+    assert found["kernel feature fib"].mend == "modprobe nft_fib_inet"
+    assert next(item.verdict for item in doctor.tables()) is Verdict.GOOD
+
+
+@pytest.mark.kernel
 def test_every_check_of_this_machine_says_something():
     for name, check in doctor.checks(Machine(), Settings()).items():
         assert list(check()), name

@@ -8,12 +8,14 @@ import pytest
 
 from tidegate.api import server
 from tidegate.api.client import AgentRefusedError, AgentUnreachableError, ApiClient
-from tidegate.api.question import QuestionError
+from tidegate.api.question import QuestionError, SilenceError
 
 
 async def _names(parameters):
     if parameters.get("endpoint") == "nonsense":
         raise QuestionError("cannot find an endpoint 'nonsense'")
+    if parameters.get("endpoint") == "silent":
+        raise SilenceError("cannot ask the packet process: it is away")
     return [{"name": "api.test", "ip": ip_address("198.51.100.1"), "asked": dict(parameters)}]
 
 
@@ -63,6 +65,8 @@ def test_a_refusal_says_why(tmp_path):
     def ask():
         with pytest.raises(AgentRefusedError, match="cannot find an endpoint 'nonsense'"):
             client.get("names", {"endpoint": "nonsense"})
+        with pytest.raises(AgentUnreachableError, match="cannot ask the packet process: it is away"):
+            client.get("names", {"endpoint": "silent"})
         with pytest.raises(AgentRefusedError, match="404"):
             client.get("nothing")
         return client.text("/metrics")

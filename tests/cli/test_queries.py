@@ -127,6 +127,7 @@ def test_version_and_completion_need_no_agent(call):
         assert "_TIDEGATE_COMPLETE" in call("completion", shell).stdout
 
 
+@pytest.mark.kernel
 def test_doctor_prints_one_document_of_findings(call):
     done = call("doctor", "-o", "json")
     findings = json.loads(done.stdout)

@@ -26,6 +26,10 @@ from tidegate.api import server
 from tidegate.config.settings import Settings
 from tidegate.config.sources import ConfigError
 from tidegate.sync.conditions import Condition, ConditionType
+from tidegate.sync.resolvers import look_up
+
+RESOLVERS_SECONDS = 5.0
+"""Between looks at where the trusted servers are: a small file is read."""
 
 
 class Ending(Enum):
@@ -121,6 +125,20 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("apply", agent.loop.run())
     start("packet process", agent.keeper.run())
     start("memory", _set_memory_aside(agent))
+    start("resolvers", _watch_resolvers(run))
+
+
+async def _watch_resolvers(run: _Run) -> None:
+    """Restarts when the servers that the configuration names have other addresses: `system` follows resolv.conf."""
+    names = run.agent.situation.settings.dns_trusted_servers
+    known = look_up(names)
+    while True:
+        await asyncio.sleep(RESOLVERS_SECONDS)
+        found = look_up(names)
+        if found.servers and found != known:
+            structlog.get_logger().info("trusted servers changed", servers=list(map(str, found.servers)))
+            known = found
+            run.reload()
 
 
 async def _set_memory_aside(agent: Agent) -> None:

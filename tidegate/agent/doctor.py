@@ -10,9 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from nfq.queue_table import KernelQueue
+from nft.errors import NftError
+from nft.features import probe
+from nft.transport import KernelTransport
 from tidegate.agent import machine
 from tidegate.agent.machine import Machine
 from tidegate.config.settings import Settings
+from tidegate.sync.mode import choose_mode, encodings, without
 from tidegate.sync.resolvers import RESOLV_CONF, look_up
 
 
@@ -37,13 +41,17 @@ class Finding:
     """What to do about it."""
 
 
+TABLE = "tidegate"
+
 Check = Callable[[], Iterable[Finding]]
 
 
 def checks(here: Machine, settings: Settings) -> Mapping[str, Check]:
-    """Everything that needs only files, by what it looks at."""
+    """Everything, by what it looks at."""
     return {
         "privileges": lambda: [privileges(here)],
+        "kernel": lambda: kernel(settings),
+        "tables": tables,
         "queues": lambda: queues(here, settings),
         "query log": lambda: [query_log(here, settings)],
         "connection tracking": lambda: [connection_tracking(here)],
@@ -64,6 +72,51 @@ def privileges(here: Machine) -> Finding:
         return Finding("privileges", Verdict.GOOD, "all that are needed")
     verdict = Verdict.BAD if "CAP_NET_ADMIN" in missing else Verdict.WARNING
     return Finding("privileges", verdict, f"missing: {', '.join(missing)}", "run as root, or grant them to the unit")
+
+
+def kernel(settings: Settings) -> Iterator[Finding]:
+    """What the kernel can do, tried out; takes up to a second."""
+    try:
+        found = without(probe(), settings.debug_missing_features)
+    except NftError as error:
+        yield Finding("kernel", Verdict.BAD, str(error), "run as root, on a kernel with nf_tables (5.10 or newer)")
+        return
+    told = ", ".join(f"{name}: {value}" for name, value in encodings(found).items())
+    yield Finding("kernel", Verdict.GOOD, f"Linux {found.kernel_release}; {told}")
+    mode = choose_mode(settings.dns_policy_mode, found)
+    if not mode.is_as_wanted:
+        mend = "modprobe nft_queue nfnetlink_queue, or nft_compat xt_NFQUEUE"
+        yield Finding(
+            "DNS policy mode", Verdict.WARNING, f"{mode.in_force} instead of {mode.wanted}: {mode.reason}", mend
+        )
+    for name in sorted(_NEEDED.keys() & set(found.absent)):
+        yield Finding(f"kernel feature {name}", Verdict.BAD, "missing", f"modprobe {_NEEDED[name]}")
+
+
+_NEEDED = {
+    "conntrack": "nft_ct nf_conntrack",
+    "fib": "nft_fib_inet",
+    "log_group": "nft_log nfnetlink_log",
+    "nfnetlink_log": "nfnetlink_log",
+    "limit": "nft_limit",
+    "dynamic_sets": "nf_tables_set",
+    "element_timeouts": "nf_tables_set",
+    "reject": "nft_reject_inet",
+}
+"""Features without which our table cannot be loaded or nothing can be learned, and the modules that bring them."""
+
+
+def tables() -> Iterator[Finding]:
+    """Whether ours is there, and what others do with the same packets."""
+    try:
+        transport = KernelTransport()
+        listing = [*transport.listing("list chains"), *transport.listing("list tables")]
+    except NftError as error:
+        yield Finding("tables", Verdict.BAD, str(error), "run as root")
+        return
+    is_there = any(each.get("table", {}).get("name") == TABLE for each in listing)
+    yield Finding("own table", Verdict.GOOD, "in force" if is_there else "not there: no agent has run here")
+    yield from other_chains(listing, TABLE)
 
 
 def queues(here: Machine, settings: Settings) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from tidegate.agent.packet_keeper import PacketKeeper
 from tidegate.agent.situation import Situation
 from tidegate.api import documents, explain
 from tidegate.api.metrics import metrics_text
-from tidegate.api.question import QuestionError
+from tidegate.api.question import QuestionError, SilenceError
 from tidegate.api.server import Document, Query
 from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView
 from tidegate.config.servers import show_server
@@ -147,7 +147,7 @@ class Knowledge:
         try:
             return list(await asyncio.to_thread(self.packets.names))
         except LinkError as error:
-            raise QuestionError(str(error)) from error
+            raise SilenceError(f"cannot ask the packet process: {error}") from error
 
     async def _explain(self, parameters: Mapping[str, str]) -> Document:
         if "from" not in parameters or "to" not in parameters:

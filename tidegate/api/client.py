@@ -13,7 +13,7 @@ _TIMEOUT_SECONDS = 30.0
 
 
 class AgentUnreachableError(Exception):
-    """Nobody answers on the socket; the message is one line and names it."""
+    """Nobody answers on the socket, or behind it; the message is one line and says who."""
 
 
 class AgentRefusedError(Exception):
@@ -69,6 +69,8 @@ class ApiClient:
             raise AgentUnreachableError(f"cannot reach the agent at {self._path}: {_cause(error)}") from error
         finally:
             connection.close()
+        if response.status == http.client.SERVICE_UNAVAILABLE:
+            raise AgentUnreachableError(_reason(body, response.status))
         if response.status != http.client.OK:
             raise AgentRefusedError(_reason(body, response.status))
         return body

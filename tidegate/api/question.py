@@ -19,6 +19,10 @@ class QuestionError(Exception):
     """The question makes no sense; the message says why."""
 
 
+class SilenceError(Exception):
+    """Whoever knows the answer does not answer now; the message says who."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """One connection."""

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from tidegate.api.question import QuestionError
+from tidegate.api.question import QuestionError, SilenceError
 
 Document = Mapping[str, object] | list[Mapping[str, object]]
 """What becomes JSON."""
@@ -24,7 +24,8 @@ Document = Mapping[str, object] | list[Mapping[str, object]]
 Listener = socket.socket
 
 Query = Callable[[Mapping[str, str]], Awaitable[Document]]
-"""Answers a question with these parameters; raises `QuestionError` for parameters it cannot use (HTTP 400)."""
+"""Answers a question with these parameters; raises `QuestionError` for parameters it cannot use (HTTP 400), and
+`SilenceError` where nobody answers now (503)."""
 
 
 class SocketBusyError(Exception):
@@ -60,6 +61,8 @@ def _endpoint(query: Query) -> Callable[[Request], Awaitable[Response]]:
             return JsonResponse(await query(request.query_params))
         except QuestionError as error:
             return JsonResponse({"error": str(error)}, status_code=400)
+        except SilenceError as error:
+            return JsonResponse({"error": str(error)}, status_code=503)
 
     return answer
 
