@@ -7,7 +7,7 @@ What `judge` returns becomes true when the kernel has acknowledged it and the ca
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import final
 
 from dnsagent.cache import ElementKey, ElementTable, Known, NameCache, owner_of, refusals
@@ -36,6 +36,8 @@ before the rest of it is left: whoever sends so many wants to keep us busy."""
 REFRESH_FRACTION = 0.1
 REFRESH_LEAST_SECONDS = 2.0
 """An element is written again only where that prolongs it by a tenth, or where it is about to go."""
+BACK_FILL_STEP = 512
+"""Remembered addresses looked at between two chances for packets: 2 ms."""
 LAX_SECONDS = 10.0
 """After the query log overflowed, so long an answer may be missing its question through no fault of its own."""
 
@@ -155,7 +157,7 @@ class Learner:
         self.elements.expire(now)
 
     def remember(self, packet: Packet, told_at: Instant) -> None:
-        """Notes the names of an answer of an earlier life, which was judged then. Opens nothing: see `adopt`."""
+        """Notes the names of an answer of an earlier life, which was judged then. Opens nothing: see `back_fill`."""
         endpoint = self.plan.endpoints.get(packet.client)
         if endpoint is None:
             return
@@ -166,22 +168,35 @@ class Learner:
         if found:
             self._note_names(endpoint, packet.server, found[:MAX_ADDRESSES_PER_ANSWER], told_at)
 
-    def adopt(self, plan: Plan, now: Instant) -> list[Element]:
-        """Takes a new snapshot; returns what the answers of the past open under it (back-fill)."""
+    def adopt(self, plan: Plan) -> None:
+        """Takes a new snapshot, and forgets the names of endpoints that are not in it. See `back_fill`."""
         self.plan = plan
-        known_ids = {endpoint.id: endpoint for endpoint in plan.endpoints.values()}
-        for gone in set(self.names.endpoints()) - known_ids.keys():
+        for gone in set(self.names.endpoints()) - {endpoint.id for endpoint in plan.endpoints.values()}:
             self.names.forget(gone)
+
+    def back_fill(self, now: Instant) -> Iterator[list[Element]]:
+        """What the answers of the past open under the present snapshot, in pieces of a few milliseconds' work.
+
+        Each piece is to be committed before the next is asked for; packets may be judged between them.
+        """
+        plan = self.plan
+        endpoints = {endpoint.id: endpoint for endpoint in plan.endpoints.values()}
+        last: tuple[str, tuple[bytes, ...]] | None = None
+        rules: list[RulePlan] = []
         opened: list[Element] = []
-        for endpoint_id, _, address, known in self.names.entries():
-            endpoint = known_ids[endpoint_id]
-            for number in self._rules(known.chain, endpoint):
-                rule = plan.rules[number]
-                deadline = Instant(known.learned_at + rule.lifetime(known.ttl))
-                if deadline <= now or plan.guard.judge(address, allow_private=rule.allow_private):
-                    continue
-                self._open(rule, endpoint, address, deadline, now, opened)
-        return opened
+        for count, (endpoint_id, _, address, known) in enumerate(self.names.entries(), 1):
+            endpoint = endpoints[endpoint_id]
+            if last != (endpoint_id, known.chain):
+                last = endpoint_id, known.chain
+                rules = [plan.rules[number] for number in self._rules(known.chain, endpoint)]
+            for rule in rules:
+                deadline = known.learned_at + rule.lifetime(known.ttl)
+                if deadline > now and plan.guard.judge(address, allow_private=rule.allow_private) is None:
+                    self._open(rule, endpoint, address, deadline, now, opened)
+            if count % BACK_FILL_STEP == 0:
+                yield opened
+                opened = []
+        yield opened
 
     def revoked(self, plan: Plan) -> list[ElementKey]:
         """Elements whose endpoint no longer exists in the plan, or whose set it no longer may use.

@@ -115,6 +115,13 @@ class PacketLoop:
         if now >= self._next_tick:
             self._tick(now)
 
+    def breathe(self) -> None:
+        """Serves the packets that wait, in the midst of long work; for handlers of requests."""
+        if self.readers.answers is not None:
+            self._on_answers(0)
+        if self.readers.denied is not None:
+            self._on_denied(0)
+
     # --- packets ---
 
     def _on_answers(self, events: int) -> None:

@@ -130,9 +130,12 @@ class Stage:
         return self.learner.counters[name]
 
     def adopt(self, *rules: SnapshotRule, **options) -> list[Element]:
-        elements = self.learner.adopt(make_plan(snapshot(*rules, **options)), Instant(self.now))
-        self.learner.commit(elements)
-        return elements
+        self.learner.adopt(make_plan(snapshot(*rules, **options)))
+        opened = []
+        for elements in self.learner.back_fill(Instant(self.now)):
+            self.learner.commit(elements)
+            opened += elements
+        return opened
 
 
 def pairs(elements) -> set[tuple[str, str, str]]:

@@ -41,6 +41,23 @@ def test_every_name_and_address_of_an_endpoint_is_remembered():
     assert told(cache, "ep1") == []
 
 
+def test_entries_are_found_by_name_and_by_address():
+    cache = NameCache()
+    cache.note("ep1", b"a", addresses(1, 2))
+    cache.note("ep2", b"a", addresses(2))
+    cache.note("ep2", b"b", addresses(2))
+    two = (2).to_bytes(4, "big")
+
+    def found(name, address):
+        return {(owner, each, int.from_bytes(number)) for owner, each, number, _ in cache.find(name, address)}
+
+    assert found(b"a", None) == {("ep1", b"a", 1), ("ep1", b"a", 2), ("ep2", b"a", 2)}
+    assert found(None, two) == {("ep1", b"a", 2), ("ep2", b"a", 2), ("ep2", b"b", 2)}
+    assert found(b"b", two) == {("ep2", b"b", 2)}
+    assert found(b"c", two) == set()
+    assert len(found(None, None)) == 4
+
+
 def test_the_name_longest_unasked_goes_at_the_bound():
     cache = NameCache(max_names=2)
     for name in (b"a", b"b", b"a", b"c"):

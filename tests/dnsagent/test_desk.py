@@ -171,6 +171,24 @@ def test_loading_again_the_same_writes_nothing(process):
     assert process.sets.transactions == before
 
 
+def test_answers_do_not_wait_for_a_long_back_fill(process, monkeypatch):
+    monkeypatch.setattr("dnsagent.learn.BACK_FILL_STEP", 10)
+    for number in range(100):
+        tell(process, f"n{number}.b.test", f"198.51.100.{number}")
+    process.log.offer(dns_query(query("a.test")))
+    process.kernel.queue_packet(101, dns_answer(answer("a.test", record(POINTER, A, 60, "198.51.101.1"))))
+    elements_when_it_passed = []
+    settle = process.kernel.settle
+    monkeypatch.setattr(
+        process.kernel,
+        "settle",
+        lambda *args: (elements_when_it_passed.append(len(process.sets.elements)), settle(*args)),
+    )
+    process.load(rule("r", "*.test"), generation=2)
+    assert elements_when_it_passed == [11]
+    assert len(process.sets.elements) == 101
+
+
 # --- restore and forget ---
 
 

@@ -64,14 +64,14 @@ def run(command: list[str], seconds: int) -> subprocess.CompletedProcess[str]:
 
 
 def report(name: str, done: subprocess.CompletedProcess[str], inputs: list[bytes]) -> None:
-    lines = (done.stdout + done.stderr).splitlines()
+    lines = [line for line in (done.stdout + done.stderr).splitlines() if line]
     stats = {key: value for key, _, value in (line.removeprefix("stat::").partition(":") for line in lines)}
     covered = next((line.split("cov: ")[1].split()[0] for line in reversed(lines) if "cov: " in line), "?")
     with _printing:
         runs = stats.get("number_of_executed_units", "?").strip()
         print(f"{name}: {runs} inputs, {covered} edges, {len(inputs)} findings", flush=True)
         if done.returncode:
-            print("\n".join(lines[-60:]), flush=True)
+            print("\n".join([line for line in lines if not line.startswith("#")][-60:]), flush=True)
         for data in inputs:
             print(f"  {data!r}\n  python -m tests.fuzz --repeat {name} {base64.b64encode(data).decode()}", flush=True)
 

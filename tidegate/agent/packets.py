@@ -154,9 +154,12 @@ def _recall(learner: Learner, writer: ElementWriter, sets: KernelSets, journal: 
             continue
         learner.remember(entry.packet, Instant(now - (wall - entry.at)))
         count += 1
-    missing = learner.adopt(learner.plan, now)
-    learner.commit(sets.restore(missing, now))
-    log.info("recalled", elements=len(learner.elements), answers=count, restored=len(missing))
+    restored = 0
+    for missing in learner.back_fill(now):
+        written = sets.restore(missing, now)
+        learner.commit(written)
+        restored += len(written)
+    log.info("recalled", elements=len(learner.elements), answers=count, restored=restored)
 
 
 def run(state: Path) -> None:
