@@ -84,6 +84,7 @@ class PacketLoop:
         self._next_observation = clock.now()
         self._log_state = (0, 0)
         """Copies lost and the generation of the log's binding, as last seen."""
+        self._denied_generation = 0
         self._is_stopping = False
 
     def stop(self) -> None:
@@ -142,6 +143,10 @@ class PacketLoop:
         assert self.readers.denied is not None
         now = self.clock.now()
         with self.readers.denied.receive(now) as batch:
+            if self.readers.denied.generation != self._denied_generation:
+                # What waited died with its binding; without this its clients' next packets would be taken for copies.
+                self._denied_generation = self.readers.denied.generation
+                self.denied.close()
             self.denied.take(batch, now)
 
     def _copies(self, now: Instant) -> Iterator[LoggedPacket]:

@@ -112,6 +112,22 @@ def test_a_lost_queue_is_bound_again_and_goes_on(process, number):
     assert len(process.sets.elements) == 1
 
 
+def test_packets_that_died_with_their_queue_do_not_keep_their_clients_from_trying_again(process):
+    process.clock.advance(5)
+    process.kernel.queue_packet(100, syn(ADDRESS))
+    process.loop._on_denied(0)
+    process.kernel.queue(100).lose()
+    for _ in range(2):
+        process.loop._on_denied(0)
+    process.kernel.queue_packet(100, syn(ADDRESS))
+    process.loop._on_denied(0)
+    process.log.offer(QUERY)
+    process.kernel.queue_packet(101, ANSWER)
+    process.loop._on_answers(0)
+    assert process.learner.counters["denied-duplicate"] == 0
+    assert [packet.payload for packet in process.kernel.repeated] == [syn(ADDRESS)]
+
+
 def test_a_lost_log_is_bound_again_and_missing_questions_are_excused(process):
     process.clock.advance(5)
     process.log.lose()
