@@ -111,6 +111,12 @@ def test_a_pod_that_comes_after_its_route_has_its_interface_at_once():
     assert _interfaces_of(interfaces.on_events([rules.EndpointUpdated(endpoint("pod", A1))])) == {"a/pod": "veth1"}
 
 
+def test_a_finished_pod_is_not_missed():
+    interfaces = Interfaces()
+    list(interfaces.on_events([rules.EndpointUpdated(endpoint("done"))]))
+    assert interfaces.missing == ()
+
+
 def test_a_removed_pod_is_looked_for_no_longer():
     interfaces = Interfaces()
     list(interfaces.on_events([rules.EndpointUpdated(endpoint("pod", A1))]))

@@ -23,8 +23,9 @@ class Interfaces:
 
     @property
     def missing(self) -> tuple[EndpointID, ...]:
-        """Endpoints that no route leads to, sorted."""
-        return tuple(sorted(endpoint for endpoint, interface in self._found.items() if not interface))
+        """Endpoints that no route leads to, sorted. A finished pod has no addresses and is not missed."""
+        wanting = self._wanting
+        return tuple(sorted(one for one, name in self._found.items() if not name and wanting[one].endpoint.addresses))
 
     def on_events(self, events: Iterable[GraphEvent]) -> Iterator[GraphEvent]:
         """The same events with interfaces."""
