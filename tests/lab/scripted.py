@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 import dnslib
 
@@ -35,7 +36,8 @@ def record(line: str) -> dnslib.RR:
     owner, ttl, rtype, *data = line.split()
     kind = getattr(dnslib.QTYPE, rtype)
     name = dnslib.DNSLabel([part.replace("\0", ".").encode() for part in owner.replace("\\.", "\0").split(".") if part])
-    rdata = dnslib.RDMAP[rtype].fromZone(data)
+    # dnslib reads no IPv4 address inside an IPv6 one.
+    rdata = dnslib.AAAA(tuple(ip_address(data[0]).packed)) if rtype == "AAAA" else dnslib.RDMAP[rtype].fromZone(data)
     return dnslib.RR(name, kind, ttl=int(ttl), rdata=rdata)
 
 

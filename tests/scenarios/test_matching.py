@@ -10,6 +10,7 @@ import yaml
 
 from tests.lab.scripted import Step
 from tests.scenarios.conftest import Stage, policy
+from tidegate.demo.agent import program
 
 pytestmark = pytest.mark.kernel
 
@@ -104,7 +105,7 @@ def test_d08_a_bad_pattern_is_refused_by_field_and_the_rest_stays_in_force(stage
     try:
         bad = tmp_path / "bad.yaml"
         bad.write_text(yaml.safe_dump(policy("bad", "ep2", [domain])))
-        done = stage.agent.call("validate", str(bad), "-o", "json", check=False)
+        done = program("validate", str(bad), "-o", "json", check=False)
         assert done.returncode == 1
         assert "spec.egress[2].destination.domains[0]" in done.stdout
         stage.wait_in_force()

@@ -62,11 +62,7 @@ class RunningAgent:
         Raises:
             LabError: `check` is set and it ended with another status than 0.
         """
-        command = [sys.executable, "-m", "tidegate", *words, "--socket", str(self.socket)]
-        done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
-        if check and done.returncode != 0:
-            raise LabError(f"cannot run tidegate {' '.join(words)}: {done.stderr.strip()}")
-        return done
+        return program(*words, "--socket", str(self.socket), check=check)
 
     def ask(self, *words: str) -> Any:  # noqa: ANN401 - any JSON
         """The JSON document that a command prints.
@@ -100,3 +96,16 @@ class RunningAgent:
             raise LabError(f"cannot stop the agent: {self.log.read_text()[-3000:]}") from error
         finally:
             self.process = None
+
+
+def program(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Runs a command of the program that needs no agent.
+
+    Raises:
+        LabError: `check` is set and it ended with another status than 0.
+    """
+    command = [sys.executable, "-m", "tidegate", *words]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)  # noqa: S603
+    if check and done.returncode != 0:
+        raise LabError(f"cannot run tidegate {' '.join(words)}: {done.stderr.strip()}")
+    return done
