@@ -17,6 +17,7 @@ from tidegate.store.last_valid import Changes, Problem, ProblemKind
 from tidegate.store.tree import StoreError
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired
+from tidegate.sync.enforcement import not_enforced
 from tidegate.sync.links import link_changes, read_links
 from tidegate.sync.loop import ApplyLoop
 
@@ -89,6 +90,7 @@ class Feeders:
         ):
             problems = [problem for problem in changes.problems if problem.kind is kind]
             self.conditions.replace(of_type, _as_conditions(of_type, problems), now)
+        self.conditions.replace(ConditionType.NOT_ENFORCED, not_enforced(self.desired.resources), now)
         structlog.get_logger().info("resources read", updates=len(changes.updates), problems=len(changes.problems))
 
     def _say(self, of_type: ConditionType, *, is_true: bool, reason: str, message: str = "") -> None:

@@ -25,13 +25,22 @@ class ConditionType(StrEnum):
     """A document is not valid and was never in force."""
     STALE_RESOURCE = "StaleResource"
     """A document is not valid any more; its last valid meaning is still in force."""
+    NOT_ENFORCED = "NotEnforced"
+    """A document is valid and of a kind that does nothing yet."""
     INTERFACE_MISSING = "InterfaceMissing"
     """No route leads to a local workload, so nothing is enforced for it and it has no link to be reached by."""
     TABLE_REPAIRED = "TableRepaired"
     """Another program changed our table; it was put right."""
 
 
-_FAULTS = frozenset({ConditionType.INVALID_RESOURCE, ConditionType.STALE_RESOURCE, ConditionType.INTERFACE_MISSING})
+_FAULTS = frozenset(
+    {
+        ConditionType.INVALID_RESOURCE,
+        ConditionType.STALE_RESOURCE,
+        ConditionType.NOT_ENFORCED,
+        ConditionType.INTERFACE_MISSING,
+    }
+)
 """Types that are bad news when True."""
 _NEVER = WallInstant(0.0)
 

@@ -1,0 +1,32 @@
+"""Which documents are read and do nothing yet: valid, and not in force. Pure.
+
+Whoever writes a `HostEndpoint` believes that it protects the host. Until it does, status says that it does not.
+"""
+
+from collections.abc import Iterable
+
+from policy.resources.metadata import ResourceKey
+from tidegate.sync.conditions import Condition, ConditionType
+
+NOT_ENFORCED = {
+    "HostEndpoint": "host endpoints are not enforced: nothing protects the host's own interfaces",
+    "StagedNetworkPolicy": "staged policy is checked and does nothing",
+    "StagedGlobalNetworkPolicy": "staged policy is checked and does nothing",
+    "StagedKubernetesNetworkPolicy": "staged policy is checked and does nothing",
+}
+"""What an operator would be wrong to believe, by kind."""
+
+
+def not_enforced(keys: Iterable[ResourceKey]) -> list[Condition]:
+    """A condition for each document that is valid and has no effect."""
+    return [
+        Condition(
+            type=ConditionType.NOT_ENFORCED,
+            is_true=True,
+            reason="KindNotEnforced",
+            message=NOT_ENFORCED[key.kind],
+            subject=str(key),
+        )
+        for key in keys
+        if key.kind in NOT_ENFORCED
+    ]
