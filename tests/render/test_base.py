@@ -45,8 +45,18 @@ def test_conntrack_is_used_whatever_the_mode(mode):
 def test_the_mode_says_who_waits(mode, below, answers, denied):
     settings = {"dns_mode": mode, "holds_denied_below": below}
     assert (expr.Goto(names.QUEUE_ANSWERS) in statements("dns-postrouting", **settings)) == answers
-    assert (expr.LogToGroup(3) in statements("dns-postrouting", **settings)) == (not answers)
+    ends = [rule.statements[-1] for rule in chain("dns-postrouting", **settings).rules if rule.comment == "DNS answer"]
+    assert (expr.LogToGroup(3) in ends) == (not answers)
     assert (expr.Goto(names.QUEUE_DENIED) in statements(names.DENY_EGRESS, **settings)) == denied
+
+
+def test_untrusted_answers_are_shown_but_never_held():
+    rules = [rule for rule in chain("dns-postrouting").rules if rule.comment == "untrusted DNS answer"]
+    assert len(rules) == 2
+    for rule in rules:
+        assert rule.statements[-1] == expr.LogToGroup(3)
+        assert any(isinstance(item, expr.RateLimit) for item in rule.statements)
+        assert any(isinstance(item, expr.Lookup) and item.negated for item in rule.statements)
 
 
 def test_a_denied_packet_is_held_once_and_then_denied():

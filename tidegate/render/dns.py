@@ -11,6 +11,9 @@ from tidegate.render.family import FAMILIES, Family
 from tidegate.render.settings import RenderSettings
 
 _UDP = 17
+_DNS_PORT = 53
+_UNTRUSTED_PER_SECOND = 50
+"""Of each family. They are for explanation alone; a workload that floods its own server must not flood the learner."""
 
 
 def query_rules(settings: RenderSettings) -> tuple[Rule, ...]:
@@ -34,7 +37,7 @@ def answer_rules(settings: RenderSettings) -> tuple[Rule, ...]:
     They are replies of tracked connections that policy has let out: an unasked answer does not get here as a reply.
     """
     end = expr.Goto(names.QUEUE_ANSWERS) if settings.holds_answers else expr.LogToGroup(settings.query_group)
-    return tuple(
+    trusted = tuple(
         Rule(
             (
                 Lookup((Field.OIFNAME,), names.DNS_CLIENTS),
@@ -44,6 +47,23 @@ def answer_rules(settings: RenderSettings) -> tuple[Rule, ...]:
             "DNS answer",
         )
         for family in FAMILIES
+    )
+    return (*trusted, *(_untrusted(family, settings) for family in FAMILIES))
+
+
+def _untrusted(family: Family, settings: RenderSettings) -> Rule:
+    """Copies of some answers of other servers: they teach nothing, but explain why an address stays closed."""
+    return Rule(
+        (
+            Lookup((Field.OIFNAME,), names.DNS_CLIENTS),
+            Compare(Field.L4PROTO, Op.EQ, _UDP),
+            Compare(Field.SPORT, Op.EQ, _DNS_PORT),
+            Compare(Field.CT_DIRECTION, Op.EQ, "reply"),
+            Lookup((family.source, Field.SPORT), names.servers(family.version), negated=True),
+            expr.RateLimit(_UNTRUSTED_PER_SECOND, "second", _UNTRUSTED_PER_SECOND),
+            expr.LogToGroup(settings.query_group),
+        ),
+        "untrusted DNS answer",
     )
 
 
