@@ -1,0 +1,61 @@
+"""Every example has a README, valid policy, and something that runs and prints what it says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tidegate.demo.play import example_directory
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir())
+PLAYED_BY_THE_DEMO = example_directory()
+
+
+def run(*words, **options):
+    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50, **options)
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_explained_and_its_policy_is_valid(example):
+    assert (example / "README.md").read_text().startswith("# ")
+    done = run(sys.executable, "-m", "tidegate", "validate", str(example / "resources"), "-o", "json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    documents = [json.loads(line) for line in done.stdout.splitlines()]
+    assert "NetworkPolicy" in {document["kind"] for document in documents}
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+def test_an_example_is_small_and_its_readme_says_how_it_is_run(example):
+    readme = (example / "README.md").read_text()
+    if example == PLAYED_BY_THE_DEMO:
+        assert "./justw demo" in readme
+        return
+    [script] = example.glob("run.*")
+    assert f"examples/{example.name}/{script.name}" in readme
+    assert len(script.read_text().splitlines()) < 60
+
+
+def prints(example, *words):
+    done = run(*words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout == (example / "expected.txt").read_text()
+
+
+def test_validate_and_eval_gives_the_verdicts_it_tells_of():
+    example = ROOT / "examples" / "02-validate-and-eval"
+    prints(example, str(example / "run.sh"))
+
+
+@pytest.mark.kernel
+def test_a_ci_job_reaches_its_index_and_nothing_else():
+    example = ROOT / "examples" / "03-ci-job"
+    prints(example, sys.executable, str(example / "run.py"))
+
+
+@pytest.mark.kernel
+def test_the_demo_ends_well():
+    done = run(sys.executable, "-m", "tidegate", "demo")
+    assert done.returncode == 0, done.stdout + done.stderr
