@@ -13,10 +13,10 @@ RESOLVE_THEN_CONNECT = 3000
 
 
 def _names(stage: Stage, zone: str, count: int, ttl: int = 60) -> list[tuple[str, str]]:
-    """Names with an address each, in the world's 203.0.113.0/24 and 2001:db8:1::/64 and beyond what one net holds."""
+    """Names with an address each, in a part of the world's 2001:db8:1::/64 that no other zone uses."""
     pairs = []
     for index in range(count):
-        name, address = f"n{index}.{zone}", f"2001:db8:1::{0x10000 + index:x}"
+        name, address = f"n{index}.{zone}", f"2001:db8:1::{zone[1:3]}:{index:x}"
         stage.server.script(name, "AAAA", Step(answer=[f"{name} {ttl} AAAA {address}"]))
         pairs.append((name, address))
     return pairs
