@@ -25,9 +25,9 @@ class RenderSettings:
     dns_mode: Mode = Mode.DELAY_DNS_RESPONSE
     holds_denied_below: bool = True
     """Under `DelayDNSResponse`, hold denied packets too: the net for names learned late (restart, lost answer)."""
-    held_packets_per_second: int = 200
+    held_packets_per_second: int = 1000
     """Of one workload; what comes faster is denied at once, so that nobody fills the queue for the others."""
-    held_packets_burst: int = 50
+    held_packets_burst: int = 500
     trusted_servers: tuple[TrustedServer, ...] = ()
     """DNS servers as the workloads address them."""
     learned_set_size: int = 65536
