@@ -29,7 +29,9 @@ class Packet:
     destination: IPAddress
     protocol: int
     source_port: int | None = None
+    """The first two bytes behind the IP header; `th sport` reads them of any protocol. None: there are none."""
     destination_port: int | None = None
+    """The two bytes after those; ICMP has its checksum there."""
     icmp_type: int | None = None
     icmp_code: int | None = None
     iif: str = ""
@@ -37,6 +39,7 @@ class Packet:
     oif: str = ""
     """"" for what the host itself receives."""
     ct_state: str = "new"
+    """What conntrack says once it has seen the packet."""
     ct_direction: str = "original"
     ct_mark: int = 0
     mark: int = 0
@@ -55,10 +58,14 @@ class Step:
 
 @dataclass(slots=True)
 class Run:
-    """A packet under way."""
+    """A packet under way: what changes from hook to hook, and what rules have done."""
 
     packet: Packet
     mark: int
+    oif: str = ""
+    ct_state: str = ""
+    is_untracked: bool = False
+    """`notrack` came in time: before conntrack, or for a packet that conntrack made nothing of."""
     trace: list[Step] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
     queue: int | None = None
@@ -73,9 +80,9 @@ Test = Callable[[Run], bool]
 Reader = Callable[[Run], expr.Value | None]
 """A field's value, None where the packet has no such field: then nothing matches, neither == nor !=."""
 
-_ICMP, _ICMPV6 = 1, 58
-_WITH_PORTS = frozenset({6, 17, 33, 132, 136})
-"""TCP, UDP, DCCP, SCTP, UDPLite: `th sport` reads the same bytes of all of them, and of any other protocol too."""
+_ICMP, _ICMPV6 = (4, 1), (6, 58)
+_WITHOUT_ENTRY = frozenset({"invalid", "untracked"})
+"""Packets in these states have no conntrack entry that could have a direction or a mark."""
 
 
 def _address(run: Run, attribute: str, kind: type[IPAddress]) -> expr.Value | None:
@@ -83,14 +90,21 @@ def _address(run: Run, attribute: str, kind: type[IPAddress]) -> expr.Value | No
     return value if isinstance(value, kind) else None
 
 
-def _icmp(run: Run, attribute: str, protocol: int) -> expr.Value | None:
-    value: int | None = getattr(run.packet, attribute)
-    return value if run.packet.protocol == protocol else None
+def _icmp(run: Run, attribute: str, kind: tuple[int, int]) -> expr.Value | None:
+    # nft adds the comparison with the family itself, if the rule has not compared `meta l4proto` before.
+    packet = run.packet
+    value: int | None = getattr(packet, attribute)
+    return value if (packet.source.version, packet.protocol) == kind else None
+
+
+def _of_entry(run: Run, attribute: str) -> expr.Value | None:
+    value: expr.Value = getattr(run.packet, attribute)
+    return None if run.ct_state in _WITHOUT_ENTRY else value
 
 
 _READERS: Mapping[Field, Reader] = {
     Field.IIFNAME: lambda run: run.packet.iif,
-    Field.OIFNAME: lambda run: run.packet.oif,
+    Field.OIFNAME: lambda run: run.oif,
     Field.NFPROTO: lambda run: "ipv4" if isinstance(run.packet.source, IPv4Address) else "ipv6",
     Field.L4PROTO: lambda run: run.packet.protocol,
     Field.MARK: lambda run: run.mark,
@@ -104,9 +118,9 @@ _READERS: Mapping[Field, Reader] = {
     Field.ICMP_CODE: lambda run: _icmp(run, "icmp_code", _ICMP),
     Field.ICMPV6_TYPE: lambda run: _icmp(run, "icmp_type", _ICMPV6),
     Field.ICMPV6_CODE: lambda run: _icmp(run, "icmp_code", _ICMPV6),
-    Field.CT_STATE: lambda run: run.packet.ct_state,
-    Field.CT_DIRECTION: lambda run: run.packet.ct_direction,
-    Field.CT_MARK: lambda run: run.packet.ct_mark,
+    Field.CT_STATE: lambda run: run.ct_state,
+    Field.CT_DIRECTION: lambda run: _of_entry(run, "ct_direction"),
+    Field.CT_MARK: lambda run: _of_entry(run, "ct_mark"),
 }
 
 
@@ -118,7 +132,7 @@ def reader(item: Field) -> Reader:
 # --- statements --------------------------------------------------------------------------------------------------
 
 
-def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # noqa: PLR0911 - one for each kind
+def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # noqa: C901, PLR0911 - one for each kind
     """The function for a statement that is not the end of a rule.
 
     Raises:
@@ -141,13 +155,28 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return partial(_log, prefix)
         case expr.LogToGroup(group=group):
             return partial(_log, f"group {group}")
-        case expr.Counter() | expr.RateLimit() | expr.RateLimitPer() | expr.NoTrack():
+        case expr.NoTrack():
+            return _no_track
+        case expr.RateLimitPer(fields=fields):
+            return partial(_has_key, tuple(map(reader, fields)))
+        case expr.Counter() | expr.RateLimit():
             return _go_on
         case _:
             raise SimulationError(f"cannot have {item} before the end of a rule")
 
 
 def _go_on(run: Run) -> bool:  # noqa: ARG001
+    return True
+
+
+def _has_key(readers: tuple[Reader, ...], run: Run) -> bool:
+    return key_of(readers, run) is not None
+
+
+def _no_track(run: Run) -> bool:
+    if run.ct_state == "invalid":  # there is no entry, or not yet
+        run.is_untracked = True
+        run.ct_state = "untracked"
     return True
 
 

@@ -5,23 +5,35 @@
 
 Base chains of a hook run in the order of their priority. `jump` comes back to the next rule, `goto` to where the chain
 that left would have come back to, the end of a base chain is its policy, `accept` ends the base chain and nothing else,
-`drop` is final (kernel: nft_do_chain in nf_tables_core.c).
+`drop` is final (kernel: nft_do_chain in nf_tables_core.c). What a queue does is up to a listener: without one, the run
+ends there. Random tables and packets are played against the kernel by `tests/nft/kernel/test_simulate.py`.
 
-Not simulated: conntrack (the packet says its own state), NAT, fragments, time and rates (a limit always lets go on),
-other tables, and what happens in user space: a `Queue` ends the run with the queue's number.
+Not simulated:
+- conntrack: the packet says its state, direction and mark. Only that chains before conntrack (priority -200) do not see
+  them yet, and what `notrack` does, is told apart. Entries are not remembered from one packet to the next.
+- time and rates: a limit always lets go on; timeouts of elements do not pass; dynamic sets stay as they are.
+- routing and NAT: the packet says its interfaces and whether its source has a way back; marks do not change the route.
+- fragments, extension headers, and packets inside ICMP errors. What `reject` sends.
+- `icmp` fields behind a comparison of `meta l4proto`: nft then leaves out the comparison of the family, so that the
+  rule also matches ICMP in IPv6 and ICMPv6 in IPv4. Here each belongs to its own family.
+- the order of base chains with equal hook and priority (here: as in the table; in the kernel: the youngest first).
+- other tables, and other families.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from functools import partial
+from enum import Enum, StrEnum
 
 from nft import expr
 from nft.matching import Packet, Reader, Run, SimulationError, Step, Test, contains, key_of, make_test, reader
-from nft.model import Chain, Key, Rule, Table
+from nft.model import Chain, Hook, Key, Rule, Table
 
-MAX_JUMPS = 16
-"""The kernel's jump stack (NFT_JUMP_STACK_SIZE); it refuses deeper rulesets when they are loaded."""
+MAX_JUMPS = 15
+"""Longest way from a base chain, by jump or goto, that the kernel loads (one less than NFT_JUMP_STACK_SIZE)."""
+MAX_REPEATS = 8
+"""A listener that says REPEAT more often for one packet has a loop: the kernel would never end it."""
+_CONNTRACK_PRIORITY = -200
+"""Where conntrack sees packets that come in, and those of the host itself (NF_IP_PRI_CONNTRACK)."""
 
 
 class End(StrEnum):
@@ -40,30 +52,54 @@ class Outcome:
     trace: tuple[Step, ...]
     mark: int
     queue: int | None = None
+    """The queue that it went to last."""
     logs: tuple[str, ...] = ()
     """Prefixes of kernel log lines, and `group N` for copies, in order."""
 
 
+class Answer(Enum):
+    """What user space says of a held packet (linux/netfilter.h: NF_ACCEPT, NF_DROP, NF_REPEAT)."""
+
+    ACCEPT = "accept"
+    """Goes on behind this base chain."""
+    DROP = "drop"
+    REPEAT = "repeat"
+    """Meets the same base chain again, from its first rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A verdict, and the mark it gives the packet; None leaves the mark."""
+
+    answer: Answer
+    mark: int | None = None
+
+
+Listener = Callable[[expr.Queue, int], Answered | None]
+"""Is told the queue and the packet's mark. None: nobody listens, so a queue with `bypass` accepts, another drops."""
+
 Ending = expr.Verdict | expr.Reject | expr.Queue | None
-Decision = Callable[[Run], Ending]
 
 
 @dataclass(frozen=True, slots=True)
 class _Compiled:
     tests: tuple[Test, ...]
-    decide: Decision | None
-    """None: a rule without a terminal statement."""
+    ending: Ending
+    """None: no terminal statement, or a verdict map."""
+    readers: tuple[Reader, ...]
+    """Those of a verdict map."""
+    verdicts: Mapping[Key, expr.Verdict] | None
     step: Step
 
 
 class Simulator:
-    """A table made ready: about a microsecond a rule. Immutable; `elements` are those of learned sets."""
+    """A table made ready: about a microsecond a statement. Immutable; `elements` are those of learned sets."""
 
     def __init__(self, table: Table, elements: Mapping[str, Collection[Key]] | None = None) -> None:
         """Compiles the table.
 
         Raises:
-            SimulationError: a rule names a chain, set or map that is not there.
+            SimulationError: a rule names a chain, set or map that is not there, or a way is too long or a circle.
         """
         self._table = table
         extra = elements or {}
@@ -72,106 +108,147 @@ class Simulator:
             for name, shape in table.sets.items()
         }
         self._chains = {name: self._compile(chain) for name, chain in table.chains.items()}
-        hooked = [chain for chain in table.chains.values() if chain.hook is not None]
-        self._hooks: dict[str, list[Chain]] = {}
-        for chain in sorted(hooked, key=lambda each: each.hook.priority if each.hook else 0):
-            assert chain.hook is not None
-            self._hooks.setdefault(chain.hook.hook, []).append(chain)
+        hooked = [(chain.name, chain.hook) for chain in table.chains.values() if chain.hook is not None]
+        self._hooks: dict[str, list[tuple[str, Hook]]] = {}
+        for name, hook in sorted(hooked, key=lambda each: each[1].priority):
+            self._hooks.setdefault(hook.hook, []).append((name, hook))
+        self._check_ways([name for name, _ in hooked])
 
-    def run(self, packet: Packet, hooks: Sequence[str]) -> Outcome:
-        """Takes the packet through the hooks in order, until something ends it."""
+    def run(self, packet: Packet, hooks: Sequence[str], listener: Listener | None = None) -> Outcome:
+        """Takes the packet through the hooks in order, until something ends it.
+
+        Raises:
+            SimulationError: the listener repeats without end.
+        """
         run = Run(packet, packet.mark)
-        end = self._through(run, hooks)
+        end = self._through(run, hooks, listener)
         return Outcome(end=end, trace=tuple(run.trace), mark=run.mark, queue=run.queue, logs=tuple(run.logs))
 
-    def _through(self, run: Run, hooks: Sequence[str]) -> End:
+    def _through(self, run: Run, hooks: Sequence[str], listener: Listener | None) -> End:
         for hook in hooks:
-            for chain in self._hooks.get(hook, ()):
-                end = self._base_chain(chain, run)
+            for name, hung in self._hooks.get(hook, ()):
+                _enter(run, hung)
+                end = self._base_chain(name, hung.policy, run, listener)
                 if end is not End.ACCEPT:
                     return end
         return End.ACCEPT
 
-    def _base_chain(self, chain: Chain, run: Run) -> End:
-        ending = self._walk(chain.name, run, 0)
-        match ending:
-            case expr.Drop() | expr.Reject():
-                return End.DROP
-            case expr.Queue(number=number):
-                run.queue = number
-                return End.QUEUE
-            case expr.Accept():
-                return End.ACCEPT
-            case _:
-                assert chain.hook is not None
-                run.trace.append(Step(chain.name, -1, f"policy {chain.hook.policy}"))
-                return End(chain.hook.policy)
-
-    def _walk(self, name: str, run: Run, depth: int) -> Ending:
-        """The verdict of a chain; None if it came to its end or returned."""
-        if depth > MAX_JUMPS:
-            raise SimulationError(f"cannot jump deeper than {MAX_JUMPS} chains: {name}")
-        for rule in self._chains[name]:
-            if not all(test(run) for test in rule.tests):
-                continue
-            if rule.decide is None:
-                run.trace.append(rule.step)
-                continue
-            ending = rule.decide(run)
-            if ending is None:
-                continue
-            run.trace.append(rule.step)
-            match ending:
-                case expr.Return():
-                    return None
-                case expr.Goto(chain=chain):
-                    return self._walk(chain, run, depth + 1)
-                case expr.Jump(chain=chain):
-                    inner = self._walk(chain, run, depth + 1)
-                    if inner is not None:
-                        return inner
+    def _base_chain(self, name: str, policy: str, run: Run, listener: Listener | None) -> End:
+        for _ in range(MAX_REPEATS + 1):
+            match self._walk(name, run):
+                case expr.Accept():
+                    return End.ACCEPT
+                case expr.Drop() | expr.Reject():
+                    return End.DROP
+                case expr.Queue() as queue:
+                    run.queue = queue.number
+                    end = End.QUEUE if listener is None else _answered(listener(queue, run.mark), queue, run)
+                    if end is not None:
+                        return end
                 case _:
-                    return ending
+                    run.trace.append(Step(name, -1, f"policy {policy}"))
+                    return End(policy)
+        raise SimulationError(f"cannot repeat chain {name} for ever: the packet is queued again and again")
+
+    def _walk(self, name: str, run: Run) -> Ending:
+        """The verdict of a chain; None if it came to its end or returned."""
+        for rule in self._chains[name]:
+            for test in rule.tests:
+                if not test(run):
+                    break
+            else:
+                ending = rule.ending if rule.verdicts is None else _found(rule.readers, rule.verdicts, run)
+                if ending is None and rule.verdicts is not None:
+                    continue
+                run.trace.append(rule.step)
+                match ending:
+                    case None:
+                        continue
+                    case expr.Jump(chain=chain):
+                        ending = self._walk(chain, run)
+                        if ending is None:
+                            continue
+                    case expr.Goto(chain=chain):
+                        ending = self._walk(chain, run)
+                return None if isinstance(ending, expr.Return) else ending
         return None
 
     # --- compilation ---
 
     def _compile(self, chain: Chain) -> tuple[_Compiled, ...]:
-        return tuple(self._rule(chain, number, rule) for number, rule in enumerate(chain.rules))
+        return tuple(
+            self._rule(rule, Step(chain.name, number, rule.comment)) for number, rule in enumerate(chain.rules)
+        )
 
-    def _rule(self, chain: Chain, number: int, rule: Rule) -> _Compiled:
-        *before, last = rule.statements
-        step = Step(chain.name, number, rule.comment)
-        decide = self._decision(last)
-        before = before if decide is not None else list(rule.statements)
-        tests = tuple(make_test(item, self._sets) for item in before)
-        return _Compiled(tests, decide, step)
-
-    def _decision(self, item: expr.Statement) -> Decision | None:
-        match item:
+    def _rule(self, rule: Rule, step: Step) -> _Compiled:
+        ending: Ending = None
+        readers: tuple[Reader, ...] = ()
+        verdicts = None
+        before = rule.statements
+        match before[-1] if before else None:
             case expr.VerdictMap(fields=fields, map_name=name):
-                verdicts = self._table.verdicts.get(name)
                 if name not in self._table.maps:
                     raise SimulationError(f"cannot find map {name}")
-                for verdict in (verdicts or {}).values():
-                    self._check_chain(verdict)
-                readers = tuple(map(reader, fields))
-                return partial(_from_map, readers, verdicts or {})
-            case expr.Accept() | expr.Drop() | expr.Return() | expr.Jump() | expr.Goto() | expr.Reject() | expr.Queue():
-                self._check_chain(item)
-                return partial(_always, item)
+                readers, verdicts = tuple(map(reader, fields)), self._table.verdicts.get(name, {})
+            case (
+                expr.Accept()
+                | expr.Drop()
+                | expr.Return()
+                | expr.Jump()
+                | expr.Goto()
+                | expr.Reject()
+                | expr.Queue() as end
+            ):
+                ending = end
             case _:
-                return None
+                return _Compiled(self._tests(before), None, (), None, step)
+        return _Compiled(self._tests(before[:-1]), ending, readers, verdicts, step)
 
-    def _check_chain(self, item: expr.Statement) -> None:
-        if isinstance(item, expr.Jump | expr.Goto) and item.chain not in self._table.chains:
-            raise SimulationError(f"cannot find chain {item.chain}")
+    def _tests(self, statements: Sequence[expr.Statement]) -> tuple[Test, ...]:
+        return tuple(make_test(item, self._sets) for item in statements if not isinstance(item, expr.Counter))
+
+    def _check_ways(self, base_chains: Sequence[str]) -> None:
+        """Follows all ways from base chains, as the kernel does before it commits (nft_chain_validate)."""
+        onward = {name: set(self._onward(name)) for name in self._chains}
+        for missing in sorted(set().union(*onward.values()) - self._chains.keys()):
+            raise SimulationError(f"cannot find chain {missing}")
+        heights: dict[str, int] = {}
+
+        def climb(name: str, level: int) -> None:
+            if level <= MAX_JUMPS and name not in heights:
+                for further in onward[name]:
+                    climb(further, level + 1)
+                heights[name] = max((1 + heights[further] for further in onward[name]), default=0)
+            if level + heights.get(name, 0) > MAX_JUMPS:
+                raise SimulationError(f"cannot go more than {MAX_JUMPS} chains far, or in circles: {name}")
+
+        for name in base_chains:
+            climb(name, 0)
+
+    def _onward(self, name: str) -> Iterator[str]:
+        for rule in self._chains[name]:
+            for verdict in {rule.ending} if rule.verdicts is None else set(rule.verdicts.values()):
+                if isinstance(verdict, expr.Jump | expr.Goto):
+                    yield verdict.chain
 
 
-def _always(item: Ending, run: Run) -> Ending:  # noqa: ARG001 - a decision looks at the packet, this one does not
-    return item
-
-
-def _from_map(readers: tuple[Reader, ...], verdicts: Mapping[Key, expr.Verdict], run: Run) -> Ending:
+def _found(readers: tuple[Reader, ...], verdicts: Mapping[Key, expr.Verdict], run: Run) -> Ending:
     key = key_of(readers, run)
     return None if key is None else verdicts.get(key)
+
+
+def _enter(run: Run, hung: Hook) -> None:
+    """What a packet has and lacks where the base chain hangs. Without a conntrack entry its state is `invalid`."""
+    run.oif = "" if hung.hook in ("prerouting", "input") else run.packet.oif
+    is_early = hung.hook in ("prerouting", "output") and hung.priority <= _CONNTRACK_PRIORITY
+    state = "invalid" if is_early else run.packet.ct_state
+    run.ct_state = "untracked" if run.is_untracked else state
+
+
+def _answered(answered: Answered | None, queue: expr.Queue, run: Run) -> End | None:
+    """How the base chain ends by what user space said; None: it is repeated."""
+    if answered is None:
+        return End.ACCEPT if queue.bypass else End.DROP
+    if answered.mark is not None:
+        run.mark = answered.mark
+    return None if answered.answer is Answer.REPEAT else End(answered.answer.value)

@@ -98,3 +98,12 @@ def test_the_kernel_refuses_chains_deeper_than_fifteen(verdict, depth, is_taken)
     table = Table(name="tg", chains={chain.name: chain for chain in chains})
     status, _, _ = nftables.Nftables().cmd(transaction.script("tg", transaction.from_nothing(table)))
     assert (status == 0) is is_taken
+
+
+def test_the_kernel_refuses_circles_that_packets_can_reach_and_no_others():
+    circle = [Chain("a", (Rule((Jump("b"),)),)), Chain("b", (Rule((Jump("a"),)),))]
+    base = Chain("base", (Rule((Goto("a"),)),), Hook("filter", "forward", 0))
+    for chains, is_taken in ((circle, True), ([*circle, base], False)):
+        table = Table(name="tg", chains={chain.name: chain for chain in chains})
+        status, _, _ = nftables.Nftables().cmd(transaction.script("tg", transaction.from_nothing(table)))
+        assert (status == 0) is is_taken
