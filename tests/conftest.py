@@ -4,10 +4,19 @@ What is skipped for that, or for any other reason, is compared with a list (`tes
 """
 
 import pytest
+import structlog
 
 from nft import features
 from nft.errors import NftError
 from tests.lab import skips
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own():
+    """A test that sets up logging writes to its own captured output; the next one's is another."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 def pytest_configure(config):
