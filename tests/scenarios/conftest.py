@@ -1,11 +1,12 @@
 """The stage of the DNS scenarios: two endpoints, a node with the real agent, a scripted DNS server, and the world."""
 
 import itertools
+import json
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -23,6 +24,8 @@ from tidegate.demo.lab import Lab, Pod
 
 NODE = "node-1"
 CONFIG = {"dnsTrustedServers": ["10.0.53.53", "[fd00:53::53]:53"], "dnsTTLFloor": "0s"}
+ANSWERS, DENIED = 101, 100
+"""The queues."""
 DENIED_WITHIN_SECONDS = 0.3
 """A denied SYN is never answered; nothing is learned by waiting longer for nothing."""
 
@@ -144,6 +147,11 @@ class Stage:
         """The packet process's counters by name."""
         return dict(self.agent.get("status")["packets"]["counters"])
 
+    def waiting(self, queue_number: int) -> int:
+        """How many packets of the queue are held at the moment."""
+        queues = self.agent.get("status")["packets"]["queues"]
+        return int(next(queue["waiting"] for queue in queues if queue["number"] == queue_number))
+
     # --- traffic ---
 
     def fresh4(self) -> str:
@@ -190,9 +198,26 @@ class Stage:
 
     def why(self, pod: str, address: str, port: int) -> str:
         """What the agent says about it, for failure messages."""
-        host = f"[{address}]" if ":" in address else address
-        done = self.agent.call("explain", "--from", f"test/{pod}", "--to", f"{host}:{port}/TCP", check=False)
+        done = self.agent.call(*self._explain(pod, address, port), check=False)
         return done.stdout + done.stderr
+
+    def reasons(self, pod: str, address: str, port: int = 443) -> list[str]:
+        """The codes of what the agent says about it, the decisive first."""
+        done = self.agent.call(*self._explain(pod, address, port), "-o", "json", check=False)
+        return [reason["code"] for path in json.loads(done.stdout)["paths"] for reason in path["reasons"]]
+
+    @staticmethod
+    def _explain(pod: str, address: str, port: int) -> tuple[str, ...]:
+        host = f"[{address}]" if ":" in address else address
+        return "explain", "--from", f"test/{pod}", "--to", f"{host}:{port}/TCP"
+
+    @contextmanager
+    def counting(self, *names: str, by: int = 1) -> Iterator[None]:
+        """What happens inside is counted under each of these names exactly so often."""
+        before = self.counters()
+        yield
+        after = self.counters()
+        assert {name: after.get(name, 0) - before.get(name, 0) for name in names} == dict.fromkeys(names, by)
 
 
 @pytest.fixture(scope="session")

@@ -37,10 +37,17 @@ def test_d17_a_chain_too_deep_is_delivered_and_teaches_nothing(stage: Stage):
     address = stage.fresh4()
     stage.server.script("d17.test", "A", Step(answer=_chain("d17.test", 20, address)))
     stage.permit("ep1", "d17.test")
-    before = stage.counters()
-    assert stage.resolve("ep1", "d17.test") == [address]
+    with stage.counting("chain-too-long"):
+        assert stage.resolve("ep1", "d17.test") == [address]
     stage.assert_denied("ep1", address)
-    assert sum(stage.counters().values()) > sum(before.values())
+
+
+def test_d17_a_chain_of_sixteen_is_followed(stage: Stage):
+    address = stage.fresh4()
+    stage.server.script("d17c.test", "A", Step(answer=_chain("d17c.test", 16, address)))
+    stage.permit("ep1", "d17c.test")
+    stage.resolve("ep1", "d17c.test")
+    stage.assert_passes("ep1", address)
 
 
 def test_d17_a_loop_is_delivered_and_teaches_nothing(stage: Stage):
@@ -48,7 +55,8 @@ def test_d17_a_loop_is_delivered_and_teaches_nothing(stage: Stage):
         "d17a.test", "A", Step(answer=["d17a.test 60 CNAME d17b.test.", "d17b.test 60 CNAME d17a.test."])
     )
     stage.permit("ep1", "d17a.test")
-    assert len(stage.ask("ep1", "d17a.test").rr) == 2
+    with stage.counting("chain-loop"):
+        assert len(stage.ask("ep1", "d17a.test").rr) == 2
     assert "d17a.test" not in {entry["name"] for entry in stage.agent.get("names")}
 
 
@@ -56,11 +64,10 @@ def test_d19_an_unrelated_owner_in_the_answer_is_refused(stage: Stage):
     good, other = stage.fresh4(), stage.fresh4()
     stage.server.script("d19.test", "A", Step(answer=[f"d19.test 60 A {good}", f"d19v.test 60 A {other}"]))
     stage.permit("ep1", "d19.test", "d19v.test")
-    before = stage.counters().get("out-of-chain", 0)
-    stage.resolve("ep1", "d19.test")
+    with stage.counting("out-of-chain"):
+        stage.resolve("ep1", "d19.test")
     stage.assert_passes("ep1", good)
     stage.assert_denied("ep1", other)
-    assert stage.counters()["out-of-chain"] == before + 1
 
 
 @pytest.mark.parametrize("section", ["additional", "authority"])
