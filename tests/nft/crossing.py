@@ -9,7 +9,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from itertools import product
 
-from nft.expr import Compare, Counter, Field, KeyType, Lookup, MarkBits, Op, Range, ReversePathMissing
+from nft.expr import Compare, Counter, Field, KeyType, Lookup, MarkBits, Op, Range, ReversePathMissing, SetMark
 from nft.matching import Packet
 from nft.model import Chain, Hook, Rule, Set, Table
 
@@ -152,12 +152,16 @@ def networks(version):
     return tuple(ip_network(net) if "/" in net else ip_address(net) for net in NETS[version])
 
 
+START = Chain("start", (Rule((Counter(),), "start:0"),), Hook("filter", "prerouting", -500))
+"""Counts every packet first of all: whoever waits for one knows that it has come."""
+
+
 # --- everything at once ------------------------------------------------------------------------------------------
 
 
 def dictionary():
     """A table that asks each packet everything, at every hook, and only counts."""
-    questions = (*COMPARISONS, *LOOKUPS, *(MarkBits(3, op, 0) for op in Op), ReversePathMissing())
+    questions = (*COMPARISONS, *LOOKUPS, *(MarkBits(mask, op, 2) for mask in (2, 3) for op in Op), ReversePathMissing())
     chains = [
         Chain(
             f"{hook}-{priority + 500}",
@@ -168,9 +172,13 @@ def dictionary():
         )
         for hook, priority in (("prerouting", -300), ("prerouting", -150), ("forward", 0), ("input", 0))
     ]
+    marks = tuple(
+        Rule((SetMark(mask, value), Counter()), f"marks:{mask}{value}") for mask, value in ((1, 1), (2, 2), (1, 0))
+    )
+    chains.append(Chain("marks", marks, Hook("filter", "prerouting", -100)))
     return Table(
         name="tg",
-        chains={chain.name: chain for chain in chains},
+        chains={chain.name: chain for chain in (START, *chains)},
         sets=SHAPES,
         elements={
             "names": frozenset({("tga0",), ("tgb1",)}),

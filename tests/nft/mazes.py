@@ -38,6 +38,7 @@ from tests.nft.crossing import (
     SETS,
     SHAPES,
     SOURCES,
+    START,
     VALUES,
     first_packet,
     networks,
@@ -148,7 +149,7 @@ def mazes(draw):
         chains.append(Chain(f"{hook}-end", (Rule((Counter(),), f"{hook}-end:0"),), Hook("filter", hook, 900)))
     return Table(
         name="tg",
-        chains={chain.name: chain for chain in draw(st.permutations(chains))},
+        chains={chain.name: chain for chain in draw(st.permutations([START, *chains]))},
         sets={**SHAPES, "rates": RATES},
         elements={name: draw(elements(name)) for name in SETS},
         maps={name: VerdictMapping(name=name, key=tuple(field.type for field in MAPS[name])) for name in MAPS},
