@@ -84,6 +84,8 @@ class SnapshotBuilder:
             repeated_mark=render.repeated_mark,
             is_strict=settings.dns_pending_strict,
             learn_delay_seconds=settings.debug_dns_response_delay_seconds,
+            max_elements_per_endpoint=settings.dns_max_elements_per_endpoint,
+            max_elements=settings.dns_max_elements,
             max_hold_seconds=settings.dns_packets_nfqueue_max_hold_seconds,
             max_denied_hold_seconds=settings.dns_policy_nfqueue_max_hold_seconds,
         )
