@@ -177,6 +177,7 @@ class Stage:
 
     def assert_passes(self, pod: str, address: str, port: int = 443, within_seconds: float = 0.05) -> None:
         """Connects at once, with exactly one SYN on the far side."""
+        self.settle()  # so that an earlier attempt's packets are not counted as this one's
         before = self.wire.syns(address, port)
         outcome = self.connect(pod, address, port)
         assert outcome.is_connected, f"{address}:{port} is closed: {outcome.error}\n{self.why(pod, address, port)}"
