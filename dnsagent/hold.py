@@ -13,8 +13,6 @@ from typing import NamedTuple
 from dnsagent.denied import DeniedPackets
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Element, Learner, Packet
-from dnsagent.missed import MissedPackets
-from dnsagent.snapshot import DENIED_PREFIX, Mode
 from nfq.held import ACCEPT, HeldPacket
 from nfq.holder import Holder
 from nfq.log_messages import LoggedPacket
@@ -24,7 +22,6 @@ from reconcile.instant import Instant
 MAX_DELAYED = 8192
 """Answers whose learning is delayed, for tests; beyond it they are learned at once."""
 _RESPONSE_BIT = 0x80
-_DENIED = DENIED_PREFIX.encode()
 
 Notice = Callable[[Packet], None]
 """Told of each answer that opened something."""
@@ -47,7 +44,6 @@ class AnswerPath:
         self._denied = denied
         self._counters = counters
         self._on_learned = on_learned
-        self._missed = MissedPackets(counters)
         self._delayed: deque[_Delayed] = deque()
         self._holder = Holder(limit=MAX_DELAYED, at_deadline=ACCEPT)
 
@@ -90,9 +86,6 @@ class AnswerPath:
         """Remembers queries; gives back the answers among the copies, which nobody holds."""
         answers = []
         for copy in copies:
-            if copy.origin.prefix == _DENIED:
-                self._missed.note_denied(copy.payload, now)
-                continue
             datagram = udp_datagram(copy.payload)
             if datagram is None or len(datagram.payload) < 3:
                 self._counters["no-datagram"] += 1
@@ -114,8 +107,6 @@ class AnswerPath:
             written = self._sets.write(elements, now)
             self._learner.commit(written)
             self._denied.release(written)
-            if self._learner.plan.snapshot.mode is Mode.NO_DELAY:
-                self._missed.note_learned(written, now)
 
     def _delay(self, packets: list[Packet], held: list[HeldPacket], now: Instant) -> bool:
         if not packets:

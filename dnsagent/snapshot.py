@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-DENIED_PREFIX = "denied"
-"""What the rule says that copies denied packets to the log of queries, so that they are not taken for queries."""
 FORMAT = 1
 """Raised when a reader of the older format would misunderstand the file."""
 

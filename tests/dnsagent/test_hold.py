@@ -7,7 +7,6 @@ import pytest
 from dnsagent.denied import DeniedPackets
 from dnsagent.hold import AnswerPath
 from dnsagent.kernel_sets import KernelSets
-from dnsagent.snapshot import Mode
 from nfq.fake import FakeKernel, FakeQueue
 from nfq.log_messages import LoggedPacket, LogOrigin
 from nfq.queue import QueueSettings
@@ -103,15 +102,6 @@ def test_answers_that_teach_nothing_go_without_a_transaction(bench):
 def test_copies_that_are_no_messages_are_counted(bench):
     bench.come(copies=(b"", b"\x45junk", udp("10.0.1.2", 1, "10.0.53.53", 53, b"ab")))
     assert bench.counters["no-datagram"] == 3
-
-
-def test_a_copy_of_a_denied_packet_is_no_query_and_tells_what_was_missed():
-    bench = Bench(mode=Mode.NO_DELAY)
-    lost = LoggedPacket(memoryview(udp("10.0.1.2", 4000, ADDRESS, 53, b"abc")), LogOrigin(prefix=b"denied"), 0)
-    bench.path.take((), [*logged(QUERY), lost, *logged(ANSWER)], bench.stage.now)
-    assert bench.stage.is_open(ADDRESS)
-    assert (bench.counters["first-packet-missed"], bench.counters["queries"]) == (1, 1)
-    assert bench.counters["no-datagram"] == 0
 
 
 def test_answers_among_the_copies_are_learned_where_nobody_holds_them(bench):

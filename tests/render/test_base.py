@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from dnsagent.snapshot import DENIED_PREFIX, Mode, TrustedServer
+from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
 from nft.expr import Field
 from tests.render.states import NET4, endpoint, policy, state, tier, to, typical
@@ -48,13 +48,6 @@ def test_the_mode_says_who_waits(mode, below, answers, denied):
     ends = [rule.statements[-1] for rule in chain("dns-postrouting", **settings).rules if rule.comment == "DNS answer"]
     assert (expr.LogToGroup(3) in ends) == (not answers)
     assert (expr.Goto(names.QUEUE_DENIED) in statements(names.DENY_EGRESS, **settings)) == denied
-
-
-def test_where_nothing_is_held_denied_first_packets_are_shown():
-    show, deny = chain(names.DENY_EGRESS, dns_mode=Mode.NO_DELAY).rules
-    assert show.statements[-1] == expr.LogToGroup(3, DENIED_PREFIX, 128)
-    assert any(isinstance(item, expr.RateLimitPer) for item in show.statements)
-    assert deny.statements[-1] == expr.Drop()
 
 
 def test_untrusted_answers_are_shown_but_never_held():

@@ -19,7 +19,6 @@ when a base chain goes or when conntrack's hooks go (kernel: nf_queue.c, nf_conn
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
 
-from dnsagent.snapshot import DENIED_PREFIX, Mode
 from nft import expr
 from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Chain, Hook, Rule
@@ -33,9 +32,6 @@ _IPIP = 4
 _UDP = 17
 _ICMPV6 = 58
 _VXLAN_PORT = 4789
-_SHOWN_PER_SECOND = 50
-"""Denied packets of one workload that are copied: for a count alone, and queries share the log's buffer."""
-_SHOWN_BYTES = 128
 _NEIGHBOUR_TYPES = (130, 131, 132, 133, 135, 136)
 """Listener queries, reports and dones, router solicitations, neighbour solicitations and advertisements (RFC 4861)."""
 
@@ -168,11 +164,9 @@ def _unknown(interface: Field, settings: RenderSettings) -> tuple[Rule, ...]:
 
 
 def _deny_egress(settings: RenderSettings) -> tuple[Rule, ...]:
-    if settings.holds_denied:
-        return (_hold_denied(settings), _deny(settings))
-    if settings.dns_mode is Mode.NO_DELAY:
-        return (_show_denied(settings), _deny(settings))
-    return (_deny(settings),)
+    if not settings.holds_denied:
+        return (_deny(settings),)
+    return (_hold_denied(settings), _deny(settings))
 
 
 def _hold_denied(settings: RenderSettings) -> Rule:
@@ -192,19 +186,6 @@ def _hold_denied(settings: RenderSettings) -> Rule:
             expr.Goto(names.QUEUE_DENIED),
         ),
         "may wait for a name",
-    )
-
-
-def _show_denied(settings: RenderSettings) -> Rule:
-    """Copies of some denied first packets where none is held: those that came before their name was learned count."""
-    return Rule(
-        (
-            Lookup((Field.IIFNAME,), names.DNS_CLIENTS),
-            Compare(Field.CT_STATE, Op.EQ, "new"),
-            expr.RateLimitPer(names.HELD_RATE, (Field.IIFNAME,), _SHOWN_PER_SECOND, "second", _SHOWN_PER_SECOND),
-            expr.LogToGroup(settings.query_group, DENIED_PREFIX, _SHOWN_BYTES),
-        ),
-        "first packet denied",
     )
 
 
