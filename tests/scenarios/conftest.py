@@ -215,6 +215,7 @@ class Stage:
     @contextmanager
     def counting(self, *names: str, by: int = 1) -> Iterator[None]:
         """What happens inside is counted under each of these names exactly so often."""
+        self.until(lambda: self.waiting(DENIED) == 0, 2, "no earlier attempt's packet is held")
         before = self.counters()
         yield
         after = self.counters()
