@@ -21,7 +21,7 @@ from pathlib import Path
 from bench import rivals
 from bench.field import Field, missing_programs
 from bench.field import field as open_field
-from bench.load import Throughput, full_speed, round_trips, write_queries
+from bench.load import Throughput, full_speed, round_trips, urgent, write_queries
 from bench.race import misses
 from tidegate.demo.agent import RunningAgent
 
@@ -117,7 +117,8 @@ def measure(field: Field, name: str, number: int, result: Result) -> None:
     with VARIANTS[name](field) as running:
         queries = write_queries(field.scratch / "queries", UNIQUE_NAMES, tag, rivals.ZONE)
         result.rounds.append(full_speed(field.client, running.server, queries, SECONDS, running.pids))
-        times = sorted(round_trips(field.client, running.server, rivals.ZONE, f"{tag}l", RATE, SECONDS))
+        with urgent([*running.pids, field.responder]):
+            times = sorted(round_trips(field.client, running.server, rivals.ZONE, f"{tag}l", RATE, SECONDS))
         result.p50.append(times[len(times) // 2])
         result.p99.append(times[len(times) * 99 // 100])
         if name.startswith("tidegate"):

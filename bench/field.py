@@ -27,6 +27,8 @@ class Field:
 
     lab: Lab
     scratch: Path
+    responder: int
+    """The upstream's process."""
 
     @property
     def client(self) -> Namespace:
@@ -42,9 +44,9 @@ def field() -> Iterator[Field]:
         lab = Lab.create(("client",))
         stack.callback(lab.delete)
         lab.world.ip("route", "add", "local", ANSWERED_NETWORK, "dev", "lo")
-        stack.enter_context(running(lab.world, [str(build_responder(scratch)), UPSTREAM, "53"]))
+        responder = stack.enter_context(running(lab.world, [str(build_responder(scratch)), UPSTREAM, "53"]))
         wait_for_dns(lab.pods[0].namespace, UPSTREAM)
-        yield Field(lab, scratch)
+        yield Field(lab, scratch, responder.pid)
 
 
 def build_responder(scratch: Path) -> Path:

@@ -8,8 +8,10 @@ cd "$(dirname "$0")/.."
 ROOMS="dnsagent nfq nft netlink"
 MODULES="
   dnsagent/codec.py dnsagent/chain.py dnsagent/match.py dnsagent/queries.py dnsagent/guard.py dnsagent/cache.py
-  dnsagent/learn.py dnsagent/plan.py dnsagent/hold.py dnsagent/denied.py dnsagent/kernel_sets.py
-  nfq/held.py nfq/holder.py nfq/queue_messages.py nfq/raw.py nfq/nflog.py nfq/counters.py nft/elements.py nft/element_wire.py
+  dnsagent/element_table.py dnsagent/learn.py dnsagent/plan.py dnsagent/hold.py dnsagent/denied.py
+  dnsagent/kernel_sets.py dnsagent/journal.py dnsagent/poller.py dnsagent/packet_loop.py
+  nfq/held.py nfq/holder.py nfq/packet.py nfq/queue_messages.py nfq/raw.py nfq/log_messages.py nfq/nflog.py
+  nfq/binding.py nfq/supervise.py nfq/counters.py nft/elements.py nft/element_wire.py
 "
 stamp=.venv/tidegate-native
 # shellcheck disable=SC2086 # a list of words

@@ -1,13 +1,11 @@
-"""What has been learned: names as each endpoint was told them, and the deadlines of the kernel's elements.
+"""What has been told to endpoints: names with their addresses, and why addresses were not learned. Both are bounded.
 
-Two stores. `NameCache` remembers every answer to an endpoint, selected by policy or not, for explanation and so that
-a policy that comes later finds what was resolved before. `ElementTable` mirrors the kernel's sets, to know what need
-not be written again and to restore them after somebody flushed them. Both are bounded; the kernel expires by itself.
+`NameCache` remembers every answer to an endpoint, selected by policy or not, for explanation and so that a policy that
+comes later finds what was resolved before. What the kernel's sets hold is `dnsagent.element_table`'s.
 """
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Iterator
-from heapq import heapify, heappop, heappush, heapreplace
 from typing import final
 
 from cachetools import TTLCache
@@ -162,90 +160,6 @@ class NameCache:
 
 def _is_remembered(known: Known, now: Instant) -> bool:
     return now - known.learned_at < min(known.ttl, MAX_TTL_SECONDS) + HISTORY_SECONDS
-
-
-ElementKey = tuple[str, bytes]
-"""(set name, packed key: endpoint address then learned address)."""
-
-
-LINGER_SECONDS = 1.0
-"""How long an element is remembered after its deadline: the kernel's clock ticks coarser than ours, and an element
-that it may still have must be refreshed, not added (an addition would leave it to die)."""
-_MAX_STALE = 1024
-
-
-class ElementTable:
-    """Deadlines of the elements that the kernel has, as far as we wrote or read them. Bounded by the learner."""
-
-    def __init__(self) -> None:
-        self._deadlines: dict[ElementKey, Instant] = {}
-        self._by_deadline: list[tuple[Instant, ElementKey]] = []
-        """A heap with one entry for each element, by the deadline that it had when it was put there; further entries
-        of elements that were dropped and put again."""
-        self.per_owner: Counter[bytes] = Counter()
-        """Elements by the endpoint address in their key."""
-
-    def __len__(self) -> int:
-        return len(self._deadlines)
-
-    def deadline(self, key: ElementKey) -> Instant | None:
-        """When the kernel will expire it, or did a moment ago; None where it never had it, or expired it long ago."""
-        return self._deadlines.get(key)
-
-    def put(self, key: ElementKey, deadline: Instant) -> None:
-        """The kernel has acknowledged it."""
-        if key not in self._deadlines:
-            self.per_owner[owner_of(key)] += 1
-            heappush(self._by_deadline, (deadline, key))
-        self._deadlines[key] = deadline
-
-    def drop(self, key: ElementKey) -> None:
-        """It is no longer there."""
-        if self._deadlines.pop(key, None) is None:
-            return
-        owner = owner_of(key)
-        self.per_owner[owner] -= 1
-        if not self.per_owner[owner]:
-            del self.per_owner[owner]
-        if len(self._by_deadline) > 2 * len(self._deadlines) + _MAX_STALE:
-            self._by_deadline = [(deadline, key) for key, deadline in self._deadlines.items()]
-            heapify(self._by_deadline)
-
-    def expire(self, now: Instant, limit: int = 4096) -> None:
-        """Drops what the kernel has expired, at most `limit` at a time."""
-        over = now - LINGER_SECONDS
-        for _ in range(limit):
-            if not self._by_deadline or self._by_deadline[0][0] > over:
-                return
-            deadline = self._deadlines.get(self._by_deadline[0][1])
-            if deadline is not None and deadline > over:
-                # It was refreshed since: it waits again, for its new deadline.
-                heapreplace(self._by_deadline, (deadline, self._by_deadline[0][1]))
-                continue
-            _, key = heappop(self._by_deadline)
-            self.drop(key)
-
-    def items(self) -> Iterator[tuple[ElementKey, Instant]]:
-        """All of them. Not to be changed meanwhile."""
-        return iter(self._deadlines.items())
-
-    def all_keys(self) -> list[ElementKey]:
-        """Of all of them, for a walk in pieces while the table changes."""
-        return list(self._deadlines)
-
-    def of_owners(self, owners: frozenset[bytes]) -> list[ElementKey]:
-        """The elements of these endpoint addresses. Walks the table: for endpoints that go, not for packets."""
-        return [key for key in self._deadlines if owner_of(key) in owners]
-
-    def of_sets(self, set_names: frozenset[str]) -> list[ElementKey]:
-        """The elements of these sets. Walks the table."""
-        return [key for key in self._deadlines if key[0] in set_names]
-
-
-def owner_of(key: ElementKey) -> bytes:
-    """The endpoint's address in an element's key: the first half."""
-    packed = key[1]
-    return packed[: len(packed) // 2]
 
 
 class Refusals:

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from dnsagent.cache import ElementKey, Known, owner_of
+from dnsagent.cache import Known
+from dnsagent.element_table import ElementKey, owner_of
 from dnsagent.learn import Element
 from dnsagent.link import Document
 from dnsagent.packet_loop import PacketLoop

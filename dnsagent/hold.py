@@ -1,7 +1,8 @@
 """Answers held until what they teach is in the kernel, and answers that are only watched.
 
-    drain: the queue, then the query log (every query of these answers was logged before its answer came)
-    judge: all of them; one transaction; acknowledged; then one verdict for all
+    drain: the queue
+    judge: all of them; where a question is not known yet the query log is read first: it was logged before its answer
+    write: one transaction; acknowledged; then one verdict for all
 
 In the modes that do not hold answers, copies of them come by the query log and are learned as fast as they come.
 """
@@ -45,12 +46,21 @@ class AnswerPath:
         self._counters = counters
         self._on_learned = on_learned
         self._delayed: deque[_Delayed] = deque()
+        self._unread: Iterable[LoggedPacket] | None = None
+        """Copies that the present batch may need."""
+        self._watched: list[Packet] = []
+        """Answers among the copies, to be learned after those that are held."""
         self._holder = Holder(limit=MAX_DELAYED, at_deadline=ACCEPT)
 
     def take(self, batch: Iterable[HeldPacket], copies: Iterable[LoggedPacket], now: Instant) -> None:
-        """Judges the answers of a batch, after the queries that were logged before them. Verdicts follow by its end."""
-        packets = self._note_copies(copies, now)
-        held = []
+        """Judges the answers of a batch. Verdicts follow by its end.
+
+        The copies are read before an answer whose question is not known yet, or where there is no batch, or not at all:
+        then they are still there the next time.
+        """
+        packets: list[Packet] = []
+        held: list[HeldPacket] = []
+        self._unread = copies
         for packet in batch:
             datagram = udp_datagram(packet.payload)
             if datagram is None:
@@ -58,9 +68,13 @@ class AnswerPath:
                 continue
             packets.append(_answer(datagram))
             held.append(packet)
-        if self._learner.plan.snapshot.learn_delay_seconds and self._delay(packets, held, now):
-            return
-        self._learn(packets, now)
+        is_delayed = self._learner.plan.snapshot.learn_delay_seconds > 0
+        if is_delayed or not packets:
+            self._catch_up(now)
+            packets += self._take_watched()
+        if not is_delayed or not self._delay(packets, held, now):
+            self._learn(packets, now)
+            self._learn(self._take_watched(), now)
 
     def expire(self, now: Instant) -> None:
         """Learns what was delayed long enough, and delivers unlearned what was held too long."""
@@ -82,6 +96,18 @@ class AnswerPath:
         self._holder.close()
         self._delayed.clear()
 
+    def _catch_up(self, now: Instant) -> bool:
+        """Reads the copies that came before this batch, once; whether it did now."""
+        copies, self._unread = self._unread, None
+        if copies is None:
+            return False
+        self._watched += self._note_copies(copies, now)
+        return True
+
+    def _take_watched(self) -> list[Packet]:
+        watched, self._watched = self._watched, []
+        return watched
+
     def _note_copies(self, copies: Iterable[LoggedPacket], now: Instant) -> list[Packet]:
         """Remembers queries; gives back the answers among the copies, which nobody holds."""
         answers = []
@@ -99,7 +125,7 @@ class AnswerPath:
         judge = self._learner.judge
         elements: list[Element] = []
         for packet in packets:
-            opened = judge(packet, now)
+            opened = judge(packet, now, self._catch_up)
             if opened:
                 elements += opened
                 self._on_learned(packet)

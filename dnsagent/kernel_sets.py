@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from dnsagent.cache import ElementKey
+from dnsagent.element_table import ElementKey
 from dnsagent.learn import Element
 from nft.elements import Change, Operation
 from nft.errors import ElementError, NftError
@@ -119,6 +119,8 @@ class KernelSets:
 def _latest(elements: Sequence[Element]) -> list[Element]:
     """One element for each key, the one that lives longest: a transaction may name a key once."""
     if len(elements) < 2:
+        return list(elements)
+    if len({element.key for element in elements}) == len(elements):
         return list(elements)
     latest: dict[ElementKey, Element] = {}
     for element in elements:

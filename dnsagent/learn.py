@@ -7,10 +7,10 @@ What `judge` returns becomes true when the kernel has acknowledged it and the ca
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import final
 
-from dnsagent.cache import ElementKey, ElementTable, Known, NameCache, owner_of, refusals
+from dnsagent.cache import Known, NameCache, refusals
 from dnsagent.chain import Resolved, resolve
 from dnsagent.codec import (
     CLASS_IN,
@@ -23,6 +23,7 @@ from dnsagent.codec import (
     decode_answer,
     decode_question,
 )
+from dnsagent.element_table import ElementKey, ElementTable, owner_of
 from dnsagent.guard import Guard
 from dnsagent.plan import EndpointPlan, Plan, RulePlan
 from dnsagent.queries import PendingQueries
@@ -104,8 +105,12 @@ class Learner:
         self.counters["query-log-lost"] += count
         self._log_lost_at = now
 
-    def judge(self, packet: Packet, now: Instant) -> list[Element]:
-        """What the answer teaches; nothing where it is refused. Never raises for what is in the packet."""
+    def judge(self, packet: Packet, now: Instant, catch_up: Callable[[Instant], bool] | None = None) -> list[Element]:
+        """What the answer teaches; nothing where it is refused. Never raises for what is in the packet.
+
+        `catch_up` is called where the question is not known: it notes the queries that came meanwhile, and says
+        whether there may be any.
+        """
         self.counters["answers"] += 1
         if (packet.server, packet.server_port) not in self.plan.servers:
             self.note_untrusted(packet, now)
@@ -114,7 +119,7 @@ class Learner:
         if endpoint is None:
             self.counters["unknown-endpoint"] += 1
             return []
-        found = self._validated(packet, endpoint, now)
+        found = self._validated(packet, endpoint, now, catch_up)
         return self._learn(endpoint, packet.server, found, now) if found else []
 
     def commit(self, elements: Iterable[Element]) -> None:
@@ -230,7 +235,9 @@ class Learner:
 
     # --- the pipeline ---
 
-    def _validated(self, packet: Packet, endpoint: EndpointPlan, now: Instant) -> list[Resolved]:
+    def _validated(
+        self, packet: Packet, endpoint: EndpointPlan, now: Instant, catch_up: Callable[[Instant], bool] | None
+    ) -> list[Resolved]:
         try:
             answer = decode_answer(packet.payload)
         except DecodeError:
@@ -241,7 +248,10 @@ class Learner:
             self.counters[reason] += 1
             return []
         asked = answer.name + answer.type.to_bytes(2, "big") + answer.class_.to_bytes(2, "big")
-        mismatch = self.queries.take(_conversation(packet), asked, now)
+        conversation = _conversation(packet)
+        mismatch = self.queries.take(conversation, asked, now)
+        if mismatch is not None and catch_up is not None and catch_up(now):
+            mismatch = self.queries.take(conversation, asked, now)
         if mismatch is not None and not self._is_excused(mismatch, now):
             self.counters[mismatch] += 1
             self._note_refused(endpoint, mismatch, answer, now)
@@ -323,7 +333,7 @@ class Learner:
     def _reserve(self, source: bytes) -> bool:
         """Takes a place for a new element, if there is one."""
         limits, reserved = self.plan.snapshot, self._reserved.get(source, 0)
-        if self.elements.per_owner[source] + reserved >= limits.max_elements_per_endpoint:
+        if self.elements.per_owner.get(source, 0) + reserved >= limits.max_elements_per_endpoint:
             self.counters["cap-endpoint"] += 1
             return False
         if len(self.elements) + self._reserved_count >= limits.max_elements:

@@ -7,12 +7,13 @@ that does not read, or says more than it may, is cut off. The client blocks, wit
 """
 
 import json
-import selectors
 import socket
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from dnsagent.poller import READABLE, WRITABLE, Poller
 
 MAX_REQUEST_BYTES = 1 << 20
 MAX_UNSENT_BYTES = 8 << 20
@@ -40,6 +41,7 @@ class _Peer:
         self.received = bytearray()
         self.unsent = bytearray()
         self.memory: dict[str, Any] = {}
+        self.events = READABLE
 
     def requests(self) -> list[bytes]:
         """Whole requests received so far.
@@ -60,16 +62,16 @@ class _Peer:
 
 
 class LinkServer:
-    """The listening side; registers itself and its peers with the loop's selector."""
+    """The listening side; has itself and its peers watched by the loop's poller."""
 
-    def __init__(self, path: Path, selector: selectors.BaseSelector, handler: Handler) -> None:
+    def __init__(self, path: Path, poller: Poller, handler: Handler) -> None:
         """Binds, in place of a socket file that nobody listens at any more.
 
         Raises:
             OSError: the path cannot be bound, or somebody listens there.
         """
         self._path = path
-        self._selector = selector
+        self._poller = poller
         self._handler = handler
         self._peers: set[_Peer] = set()
         if is_listening(path):
@@ -80,13 +82,13 @@ class LinkServer:
         path.chmod(0o600)
         self._socket.listen(MAX_PEERS)
         self._socket.setblocking(False)  # noqa: FBT003 - the standard library's own
-        selector.register(self._socket, selectors.EVENT_READ, self._accept)
+        poller.watch(self._socket.fileno(), self._accept)
 
     def close(self) -> None:
         """Cuts everybody off and removes the socket file."""
         for peer in list(self._peers):
             self._drop(peer)
-        self._selector.unregister(self._socket)
+        self._poller.unwatch(self._socket.fileno())
         self._socket.close()
         self._path.unlink(missing_ok=True)
 
@@ -102,11 +104,11 @@ class LinkServer:
         connection.setblocking(False)  # noqa: FBT003
         peer = _Peer(connection)
         self._peers.add(peer)
-        self._selector.register(connection, selectors.EVENT_READ, lambda ready: self._serve(peer, ready))
+        self._poller.watch(connection.fileno(), lambda ready: self._serve(peer, ready))
 
     def _serve(self, peer: _Peer, events: int) -> None:
         try:
-            if events & selectors.EVENT_READ:
+            if events & ~WRITABLE:
                 data = peer.connection.recv(_RECEIVE_BYTES)
                 if not data:
                     self._drop(peer)
@@ -134,14 +136,14 @@ class LinkServer:
             del peer.unsent[:sent]
         if len(peer.unsent) > MAX_UNSENT_BYTES:
             raise LinkError("cannot keep more for a peer that does not read")
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if peer.unsent else 0)
-        key = self._selector.get_key(peer.connection)
-        if key.events != events:
-            self._selector.modify(peer.connection, events, key.data)
+        events = READABLE | WRITABLE if peer.unsent else READABLE
+        if peer.events != events:
+            peer.events = events
+            self._poller.watch(peer.connection.fileno(), lambda ready: self._serve(peer, ready), events=events)
 
     def _drop(self, peer: _Peer) -> None:
         self._peers.discard(peer)
-        self._selector.unregister(peer.connection)
+        self._poller.unwatch(peer.connection.fileno())
         peer.connection.close()
 
 

@@ -7,18 +7,22 @@ by each of its ends from the longest to the shortest:
 """
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import final
 
 from policy.domains import DomainPattern, Wildcard
 
 RuleNumber = int
 
 
-class _Wildcard(NamedTuple):
-    prefix: bytes
-    """Wire key of the labels before the `*`; empty as a rule."""
-    is_single_label: bool
-    rules: tuple[RuleNumber, ...]
+@final
+class _Wildcard:
+    __slots__ = ("is_single_label", "prefix", "rules")
+
+    def __init__(self, prefix: bytes, rules: frozenset[RuleNumber], *, is_single_label: bool) -> None:
+        self.prefix = prefix
+        """Wire key of the labels before the `*`; empty as a rule."""
+        self.is_single_label = is_single_label
+        self.rules = rules
 
 
 def wire_key(labels: Iterable[bytes]) -> bytes:
@@ -44,7 +48,10 @@ class PatternIndex:
                 below.setdefault(suffix, {}).setdefault(kind, set()).add(number)
         self._exact = {name: frozenset(numbers) for name, numbers in exact.items()}
         self._below = {
-            suffix: tuple(_Wildcard(prefix, single, tuple(numbers)) for (prefix, single), numbers in kinds.items())
+            suffix: [
+                _Wildcard(prefix, frozenset(numbers), is_single_label=single)
+                for (prefix, single), numbers in kinds.items()
+            ]
             for suffix, kinds in below.items()
         }
 
@@ -58,7 +65,9 @@ class PatternIndex:
             while at < size:
                 wildcards = below.get(name[at:])
                 if wildcards is not None:
-                    found = found.union(*(item.rules for item in wildcards if _spans(item, name, at)))
+                    for item in wildcards:
+                        if _spans(item, name, at):
+                            found = found | item.rules if found else item.rules
                 at += name[at] + 1
         return found
 

@@ -1,4 +1,4 @@
-"""The packet process's loop: one thread, one selector, nothing that waits.
+"""The packet process's loop: one thread, one poller, nothing that waits.
 
     queue of answers, query log  ->  AnswerPath  ->  elements, verdicts
     queue of denied packets      ->  DeniedPackets
@@ -8,7 +8,6 @@
 Whatever ends the loop, every held packet gets its verdict: answers are delivered, denied packets dropped.
 """
 
-import selectors
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from dnsagent.hold import AnswerPath
 from dnsagent.journal import Journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner, Packet
+from dnsagent.poller import Handler, Poller
 from nfq.binding import Binding
 from nfq.log_messages import LoggedPacket
 from nfq.nflog import LOG_LIMIT
+from nfq.queue import BATCH_LIMIT
 from nfq.queue_table import KernelQueue, read_queues
 from nfq.supervise import SupervisedLog, SupervisedQueue
 from reconcile.clock import Clock
@@ -32,8 +33,8 @@ OBSERVE_SECONDS = 1.0
 MAX_COPIES = 16_384
 """Copies read before the answers are judged: more than the log's socket buffer holds, a page and more for each. So all
 that was logged before the answers came is read, and no flood of queries keeps the answers waiting for ever."""
-Handler = Callable[[int], None]
-"""Serves a descriptor that the selector found ready; gets the events."""
+WAITED_SECONDS = 20e-6
+"""Who waited so long for a packet will find one, as a rule, and not look for a second: that costs 5 us each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class PacketLoop:
         readers: Readers,
         journal: Journal,
         clock: Clock,
-        selector: selectors.BaseSelector,
+        poller: Poller,
         read_queues: Callable[[], Mapping[int, KernelQueue] | None] = read_queues,
     ) -> None:
         self.learner = learner
@@ -71,21 +72,23 @@ class PacketLoop:
         self.counters: Counter[str] = learner.counters
         self.denied = DeniedPackets(learner, self.counters)
         self.answers = AnswerPath(learner, sets, self.denied, self.counters, self._note_learned)
-        self._selector = selector
+        self._poller = poller
         self._read_queues = read_queues
         self._handlers: list[tuple[Binding[Any], Handler]] = [(readers.log, self._on_log)]
         if readers.answers is not None:
             self._handlers.append((readers.answers, self._on_answers))
         if readers.denied is not None:
             self._handlers.append((readers.denied, self._on_denied))
-        self._registered: dict[int, tuple[int, int]] = {}
-        """Generation and descriptor in the selector, by the reader's place in `_handlers`."""
+        self._watched: dict[int, tuple[int, int]] = {}
+        """Generation and descriptor that the poller watches, by the reader's place in `_handlers`."""
         self._next_tick = clock.now()
         self._next_observation = clock.now()
         self._log_state = (0, 0)
         """Copies lost and the generation of the log's binding, as last seen."""
         self._denied_generation = 0
         self._is_stopping = False
+        self._most = BATCH_LIMIT
+        """Packets to read of a socket in this round."""
 
     def stop(self) -> None:
         """Ends the loop after the present round."""
@@ -105,11 +108,15 @@ class PacketLoop:
 
     def turn(self) -> None:
         """One round: waits for the next packet, request or deadline, and serves what is there."""
-        self._register()
-        timeout = max(0.0, self._next_deadline() - self.clock.now())
-        for key, events in self._selector.select(timeout):
-            key.data(events)
-            self._unregister_ended()
+        self._watch()
+        before = self.clock.now()
+        ready = self._poller.wait(max(0.0, self._next_deadline() - before))
+        self._most = BATCH_LIMIT if self.clock.now() - before < WAITED_SECONDS else 1
+        for descriptor, events in ready:
+            handler = self._poller.handler(descriptor)
+            if handler is not None:
+                handler(events)
+                self._unwatch_ended()
         now = self.clock.now()
         self.answers.expire(now)
         self.denied.expire(now)
@@ -118,6 +125,7 @@ class PacketLoop:
 
     def breathe(self) -> None:
         """Serves the packets that wait, in the midst of long work; for handlers of requests."""
+        self._most = BATCH_LIMIT
         if self.readers.answers is not None:
             self._on_answers(0)
         if self.readers.denied is not None:
@@ -129,14 +137,14 @@ class PacketLoop:
         del events
         assert self.readers.answers is not None
         now = self.clock.now()
-        with self.readers.answers.receive(now) as batch:
-            # Read after the answers: each answer's question was logged before the answer came.
+        with self.readers.answers.receive(now, self._most) as batch:
+            # Read after the answers, if at all: each answer's question was logged before the answer came.
             self.answers.take(batch, self._copies(now), now)
 
     def _on_log(self, events: int) -> None:
         del events
         now = self.clock.now()
-        self.answers.take((), self._copies(now), now)
+        self.answers.take((), self._copies(now, 1 if self._most == 1 else MAX_COPIES), now)
 
     def _on_denied(self, events: int) -> None:
         del events
@@ -149,14 +157,16 @@ class PacketLoop:
                 self.denied.close()
             self.denied.take(batch, now)
 
-    def _copies(self, now: Instant) -> Iterator[LoggedPacket]:
-        """All copies that wait; then it notes what was lost before them."""
+    def _copies(self, now: Instant, most: int = MAX_COPIES) -> Iterator[LoggedPacket]:
+        """The copies that wait; then it notes what was lost before them."""
         log = self.readers.log
-        for _ in range(MAX_COPIES // LOG_LIMIT):
-            copies = log.receive(now)
+        while most > 0:
+            limit = min(most, LOG_LIMIT)
+            copies = log.receive(now, limit)
             yield from copies
-            if len(copies) < LOG_LIMIT:
+            if len(copies) < limit:
                 break  # it found the log empty
+            most -= limit
         self._note_losses(now)
 
     def _note_losses(self, now: Instant) -> None:
@@ -185,34 +195,34 @@ class PacketLoop:
             self.readers.log.observe(now)
 
     def _next_deadline(self) -> Instant:
-        attempts = [reader.next_attempt_at() for reader in self.readers.all()]
-        deadlines = [self.answers.next_deadline(), self.denied.next_deadline(), *attempts]
-        return min([self._next_tick, *(each for each in deadlines if each is not None)])
+        soonest = self._next_tick
+        for deadline in (self.answers.next_deadline(), self.denied.next_deadline()):
+            if deadline is not None and deadline < soonest:
+                soonest = deadline
+        for reader, _ in self._handlers:
+            attempt = reader.next_attempt_at()
+            if attempt is not None and attempt < soonest:
+                soonest = attempt
+        return soonest
 
-    # --- the selector ---
+    # --- descriptors ---
 
-    def _register(self) -> None:
-        """Has the selector watch the descriptors of the present bindings; reading an unbound reader binds it."""
+    def _watch(self) -> None:
+        """Watches the descriptors of the present bindings; reading an unbound reader binds it."""
         for reader, handler in self._handlers:
             if reader.next_attempt_at() is not None:
                 handler(0)
-        self._unregister_ended()
+        self._unwatch_ended()
         for place, (reader, handler) in enumerate(self._handlers):
             descriptor = reader.fileno()
-            if descriptor is not None and place not in self._registered:
-                self._selector.register(descriptor, selectors.EVENT_READ, handler)
-                self._registered[place] = (reader.generation, descriptor)
+            if descriptor is not None and place not in self._watched:
+                self._poller.watch(descriptor, handler)
+                self._watched[place] = (reader.generation, descriptor)
 
-    def _unregister_ended(self) -> None:
-        """Takes ended bindings out of the selector before their descriptors' numbers are given to others."""
+    def _unwatch_ended(self) -> None:
+        """Forgets ended bindings before their descriptors' numbers are given to others."""
         for place, (reader, _) in enumerate(self._handlers):
-            known = self._registered.get(place)
-            if known is not None and known != (reader.generation, reader.fileno()):
-                del self._registered[place]
-                self._unregister(known[1])
-
-    def _unregister(self, descriptor: int) -> None:
-        try:
-            self._selector.unregister(descriptor)
-        except (KeyError, OSError):
-            return  # closed behind the selector's back, which has forgotten it by itself
+            known = self._watched.get(place)
+            if known is not None and (known[0] != reader.generation or known[1] != reader.fileno()):
+                del self._watched[place]
+                self._poller.unwatch(known[1])

@@ -8,7 +8,7 @@ objects costs more than all the rest, so callers that need them make them.
 
 import struct
 from builtins import memoryview  # noqa: A004 - mypyc looks the annotation up in the module
-from typing import NamedTuple
+from typing import NamedTuple, final
 
 from nfq.errors import PacketError
 from nfq.headers import SCTP, TCP, UDP, IpHeader, read_ip, read_udp
@@ -25,16 +25,28 @@ _FRAGMENT_BITS = 0x3FFF
 _WITH_PORTS = frozenset({TCP, UDP, SCTP})
 
 
-class UdpDatagram(NamedTuple):
-    """A whole UDP datagram."""
+@final
+class UdpDatagram:
+    """A whole UDP datagram. Made for every packet: no tuple, which costs three times as much."""
 
-    version: int
-    """4 or 6."""
-    source: bytes
-    destination: bytes
-    source_port: int
-    destination_port: int
-    payload: memoryview
+    __slots__ = ("destination", "destination_port", "payload", "source", "source_port", "version")
+
+    def __init__(
+        self,
+        version: int,
+        source: bytes,
+        destination: bytes,
+        source_port: int,
+        destination_port: int,
+        payload: memoryview,
+    ) -> None:
+        self.version = version
+        """4 or 6."""
+        self.source = source
+        self.destination = destination
+        self.source_port = source_port
+        self.destination_port = destination_port
+        self.payload = payload
 
 
 class FiveTuple(NamedTuple):

@@ -5,15 +5,20 @@ python fake_packets.py SOCKET VERSION
 
 import json
 import os
-import selectors
 import sys
 from pathlib import Path
 
 from dnsagent.link import LinkServer
+from dnsagent.poller import Poller
+
+
+def serve(poller, seconds):
+    for descriptor, events in poller.wait(seconds):
+        poller.handler(descriptor)(events)
 
 
 def main(path, version):
-    selector = selectors.DefaultSelector()
+    poller = Poller()
     told = []
     is_over = []
 
@@ -27,12 +32,10 @@ def main(path, version):
         status = {"pid": os.getpid(), "version": version, "generation": 0, "elements": 0, "health": []}
         return {"ok": True, **status, "counters": {name: told.count(name) for name in told}}
 
-    server = LinkServer(path, selector, handle)
+    server = LinkServer(path, poller, handle)
     while not is_over:
-        for key, events in selector.select():
-            key.data(events)
-    for key, events in selector.select(0.05):
-        key.data(events)
+        serve(poller, 1)
+    serve(poller, 0.05)
     server.close()
 
 

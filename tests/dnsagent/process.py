@@ -1,13 +1,12 @@
 """A packet process whose kernel is fake: loop, desk and journal as they are, queues and sets in memory."""
 
-import selectors
-
 from dnsagent.desk import Desk
 from dnsagent.journal import Journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner
 from dnsagent.packet_loop import PacketLoop, Readers
 from dnsagent.plan import make_plan
+from dnsagent.poller import Poller
 from dnsagent.snapshot_file import write_snapshot
 from nfq.fake import FakeKernel, FakeQueue
 from nfq.fake_log import FakeLog
@@ -56,14 +55,14 @@ class Process:
             denied=SupervisedQueue(100, lambda counters: FakeQueue(self.kernel, denied, counters), now),
             log=SupervisedLog(3, self.open_log, now),
         )
-        self.selector = selectors.DefaultSelector()
+        self.poller = Poller()
         self.loop = PacketLoop(
             learner=learner,
             sets=KernelSets(self.sets, learner.counters),
             readers=readers,
             journal=Journal(state / "names.journal"),
             clock=self.clock,
-            selector=self.selector,
+            poller=self.poller,
             read_queues=self.kernel.table,
         )
         self.desk = Desk(self.loop, "1.0")
@@ -101,4 +100,4 @@ class Process:
     def close(self) -> None:
         self.loop.stop()
         self.loop.run()
-        self.selector.close()
+        self.poller.close()

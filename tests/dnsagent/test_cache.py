@@ -1,17 +1,10 @@
 """What is remembered of answers and of the kernel's elements, and that none of it grows without end."""
 
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-
 from dnsagent.cache import (
     HISTORY_SECONDS,
-    LINGER_SECONDS,
     MAX_TTL_SECONDS,
-    ElementTable,
     Known,
     NameCache,
-    owner_of,
     refusals,
 )
 
@@ -131,82 +124,6 @@ def test_a_walk_goes_on_while_the_cache_changes():
     next(walk)
     cache.forget("ep1")
     assert len(list(walk)) == 1  # the rest of the name that it was at
-
-
-owners = st.sampled_from([b"\1\1", b"\2\2", b"\3\3"])
-keys = st.tuples(st.sampled_from(["d4-a", "d4-b"]), st.tuples(owners, owners).map(b"".join))
-
-
-class TableMachine(RuleBasedStateMachine):
-    """Against a dictionary of deadlines."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.table = ElementTable()
-        self.model: dict = {}
-        self.now = 100.0
-
-    @rule(key=keys, seconds=st.integers(0, 30))
-    def put(self, key, seconds):
-        deadline = max(self.now + seconds, self.model.get(key, 0.0))
-        self.table.put(key, deadline)
-        self.model[key] = deadline
-
-    @rule(key=keys)
-    def drop(self, key):
-        self.table.drop(key)
-        self.model.pop(key, None)
-
-    @rule(seconds=st.sampled_from([0.5, 1.0, 10.0, 40.0]))
-    def expire(self, seconds):
-        self.now += seconds
-        self.table.expire(self.now)
-        self.model = {key: deadline for key, deadline in self.model.items() if deadline > self.now - LINGER_SECONDS}
-
-    @invariant()
-    def equal(self):
-        assert dict(self.table.items()) == self.model
-        assert set(self.table.all_keys()) == self.model.keys()
-        counts: dict = {}
-        for key in self.model:
-            counts[owner_of(key)] = counts.get(owner_of(key), 0) + 1
-        assert dict(self.table.per_owner) == counts  # no zeros
-        assert set(self.table.of_owners(frozenset([b"\1\1"]))) == {k for k in self.model if owner_of(k) == b"\1\1"}
-        assert set(self.table.of_sets(frozenset(["d4-a"]))) == {k for k in self.model if k[0] == "d4-a"}
-
-
-TestTable = TableMachine.TestCase
-TestTable.settings = settings(max_examples=100, stateful_step_count=40)
-
-
-def test_refreshes_do_not_grow_the_heap():
-    table = ElementTable()
-    for number in range(100_000):
-        table.put(("d4", bytes([number % 10, 1])), 1000.0 + number)
-    assert len(table) == 10
-    assert heap_of(table) == 10
-
-
-def test_elements_dropped_and_put_again_do_not_grow_the_heap():
-    table = ElementTable()
-    for _ in range(200):
-        for number in range(100):
-            table.put(("d4", bytes([number, 1])), 1e6)
-        for number in range(100):
-            table.drop(("d4", bytes([number, 1])))
-    assert heap_of(table) < 2000
-
-
-def heap_of(table) -> int:
-    return len(table._by_deadline)
-
-
-def test_expiry_of_elements_is_bounded_work():
-    table = ElementTable()
-    for number in range(100):
-        table.put(("d4", bytes([number, 1])), 10.0)
-    table.expire(20.0, limit=30)
-    assert len(table) == 70
 
 
 def test_refusals_are_remembered_for_an_hour_and_at_most_so_many():

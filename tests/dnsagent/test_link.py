@@ -1,7 +1,6 @@
 """The socket between the two processes: what arrives in pieces, in heaps, too large, or from who never reads."""
 
 import json
-import selectors
 import socket
 import struct
 import threading
@@ -11,15 +10,16 @@ import pytest
 
 from dnsagent import link
 from dnsagent.link import LinkClient, LinkError, LinkServer, frame, is_listening
+from dnsagent.poller import Poller
 
 
 class Served:
     """A server in a thread of its own, echoing."""
 
     def __init__(self, path, handler=None) -> None:
-        self.selector = selectors.DefaultSelector()
+        self.poller = Poller()
         self.requests = []
-        self.server = LinkServer(path, self.selector, handler or self.echo)
+        self.server = LinkServer(path, self.poller, handler or self.echo)
         self.stopping = False
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self.serve, daemon=True)
@@ -33,8 +33,8 @@ class Served:
     def serve(self):
         try:
             while not self.stopping:
-                for key, events in self.selector.select(0.02):
-                    key.data(events)
+                for descriptor, events in self.poller.wait(0.02):
+                    self.poller.handler(descriptor)(events)
         except BaseException as error:
             self.error = error
             raise
@@ -43,7 +43,7 @@ class Served:
         self.stopping = True
         self.thread.join()
         self.server.close()
-        self.selector.close()
+        self.poller.close()
         assert self.error is None
 
 
@@ -200,14 +200,14 @@ def test_peers_that_come_and_go_leave_nothing_behind(served, path):
     assert LinkClient(path).call("x")["ok"]
     time.sleep(0.05)
     assert len(served.server._peers) <= 1
-    assert len(served.selector.get_map()) <= 2
+    assert len(served.poller) <= 2
 
 
 def test_a_socket_file_that_nobody_listens_at_is_replaced(path):
     first = Served(path)
     assert is_listening(path)
     with pytest.raises(LinkError, match="already"):
-        LinkServer(path, selectors.DefaultSelector(), lambda document, memory: {})
+        LinkServer(path, Poller(), lambda document, memory: {})
     first.close()
     assert not path.exists()
     with socket.socket(socket.AF_UNIX) as dead:

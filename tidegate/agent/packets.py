@@ -8,7 +8,6 @@ It starts without a control process, from the last snapshot: after a crash of bo
 """
 
 import gc
-import selectors
 import signal
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +22,7 @@ from dnsagent.learn import Learner
 from dnsagent.link import LinkError, LinkServer, is_listening
 from dnsagent.packet_loop import PacketLoop, Readers
 from dnsagent.plan import Plan, make_plan
+from dnsagent.poller import Poller
 from dnsagent.snapshot import Snapshot
 from dnsagent.snapshot_file import SnapshotError, private_directory, read_snapshot
 from netlink.transport import NetlinkSocket
@@ -42,7 +42,6 @@ SNAPSHOT, JOURNAL, SOCKET = "snapshot.json", "names.journal", "packets.sock"
 ANSWER_QUEUE_LENGTH = 8192
 """A pause of the process of 100 ms at 50,000 answers a second overflows nothing; what overflows passes unlearned."""
 DENIED_QUEUE_LENGTH = 2048
-_GC_THRESHOLD = 50_000
 
 log = structlog.get_logger()
 
@@ -58,12 +57,10 @@ class PacketProcess:
         """Serves until SIGTERM, SIGINT or the command `stop`."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.loop.stop())
-        # What has been learned stays for long and makes no cycles: walking it is a pause of milliseconds on the packet
-        # path and a tenth of all processor time. Only the young are looked at, which is where a cycle of an exception
-        # and its frame would be found.
+        # Nothing here makes cycles: what is forgotten is freed by its count. To look at everything that was learned in
+        # search of some would be a tenth of all processor time.
         gc.collect()
-        gc.freeze()
-        gc.set_threshold(_GC_THRESHOLD, 1_000_000, 1_000_000)
+        gc.disable()
         try:
             self.loop.run()
         finally:
@@ -86,17 +83,17 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
     writer = ElementWriter(plan.snapshot.table, readd_refreshes=features.readd_refreshes, link=NetlinkSocket())
     sets = KernelSets(writer, learner.counters)
     _recall(learner, writer, sets, state / JOURNAL, clock)
-    selector = selectors.DefaultSelector()
+    poller = Poller()
     loop = PacketLoop(
         learner=learner,
         sets=sets,
         readers=open_readers(plan.snapshot, features, clock.now()),
         journal=Journal(state / JOURNAL),
         clock=clock,
-        selector=selector,
+        poller=poller,
     )
     desk = Desk(loop, program_version())
-    return PacketProcess(loop=loop, server=LinkServer(state / SOCKET, selector, desk.handle))
+    return PacketProcess(loop=loop, server=LinkServer(state / SOCKET, poller, desk.handle))
 
 
 def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Readers:
