@@ -26,7 +26,7 @@ from dnsagent.codec import (
 from dnsagent.element_table import ElementKey, ElementTable, owner_of
 from dnsagent.guard import Guard
 from dnsagent.plan import EndpointPlan, Plan, RulePlan
-from dnsagent.queries import PendingQueries
+from dnsagent.queries import Mismatch, PendingQueries
 from reconcile.instant import Instant
 
 MAX_ADDRESSES_PER_ANSWER = 256
@@ -251,7 +251,10 @@ class Learner:
         conversation = _conversation(packet)
         mismatch = self.queries.take(conversation, asked, now)
         if mismatch is not None and catch_up is not None and catch_up(now):
-            mismatch = self.queries.take(conversation, asked, now)
+            again = self.queries.take(conversation, asked, now)
+            # A late answer has consumed its question: the second look finds a new one, or a replay.
+            if again is None or mismatch is not Mismatch.LATE:
+                mismatch = again
         if mismatch is not None and not self._is_excused(mismatch, now):
             self.counters[mismatch] += 1
             self._note_refused(endpoint, mismatch, answer, now)

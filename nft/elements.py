@@ -243,7 +243,8 @@ class ElementWriter:
             index = answer.sequence - first - 1
             if 0 <= index < len(messages):
                 failures.update(element_wire.blame(messages[index], answer))
-        return ElementError(errno, f"table {self.table}", failures)
+        # The caller's order counts, not that of the messages.
+        return ElementError(failures[min(failures)] if failures else errno, f"table {self.table}", failures)
 
 
 def _force_send_buffer(raw: socket.socket) -> None:

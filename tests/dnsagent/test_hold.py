@@ -7,6 +7,7 @@ import pytest
 from dnsagent.denied import DeniedPackets
 from dnsagent.hold import AnswerPath
 from dnsagent.kernel_sets import KernelSets
+from dnsagent.queries import LIFE_SECONDS
 from nfq.fake import FakeKernel, FakeQueue
 from nfq.log_messages import LoggedPacket, LogOrigin
 from nfq.queue import QueueSettings
@@ -97,6 +98,31 @@ def test_answers_that_teach_nothing_go_without_a_transaction(bench):
     assert bench.counters["unsolicited"] == 1
     assert bench.counters["no-datagram"] == 1
     assert bench.learned == []
+
+
+def test_a_late_answer_is_late_whether_or_not_copies_wait(bench):
+    bench.come(copies=(QUERY,))
+    bench.stage.now += LIFE_SECONDS + 1
+    bench.come(ANSWER, copies=(dns_query(query("b.test", identifier=77)),))
+    assert bench.counters["late"] == 1
+    assert bench.counters["replay"] == 0
+
+
+def test_a_question_asked_again_makes_its_late_answer_good(bench):
+    bench.come(copies=(QUERY,))
+    bench.stage.now += LIFE_SECONDS + 1
+    bench.come(ANSWER, copies=(QUERY,))
+    assert bench.stage.is_open(ADDRESS)
+
+
+def test_copies_are_left_unread_where_every_question_is_known(bench):
+    bench.come(copies=(QUERY,))
+    copies = iter(logged(QUERY))
+    bench.kernel.queue_packet(101, ANSWER)
+    with bench.queue.receive() as batch:
+        bench.path.take(batch, copies, bench.stage.now)
+    assert bench.stage.is_open(ADDRESS)
+    assert len(list(copies)) == 1
 
 
 def test_copies_that_are_no_messages_are_counted(bench):

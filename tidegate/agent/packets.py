@@ -52,6 +52,7 @@ class PacketProcess:
 
     loop: PacketLoop
     server: LinkServer
+    writer: ElementWriter
 
     def run(self) -> None:
         """Serves until SIGTERM, SIGINT or the command `stop`."""
@@ -64,7 +65,9 @@ class PacketProcess:
         try:
             self.loop.run()
         finally:
+            gc.enable()
             self.server.close()
+            self.writer.close()
 
 
 def build(state: Path, clock: Clock | None = None, features: Features | None = None) -> PacketProcess:
@@ -93,7 +96,7 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
         poller=poller,
     )
     desk = Desk(loop, program_version())
-    return PacketProcess(loop=loop, server=LinkServer(state / SOCKET, poller, desk.handle))
+    return PacketProcess(loop=loop, writer=writer, server=LinkServer(state / SOCKET, poller, desk.handle))
 
 
 def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Readers:
