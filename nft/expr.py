@@ -113,6 +113,11 @@ class ReversePathMissing:
     """`fib saddr . mark . iif oif missing`: no route back to the source through the interface it came from."""
 
 
+@dataclass(frozen=True, slots=True)
+class SocketTransparent:
+    """`socket transparent 1`: a transparent socket of this host has the packet's addresses and ports."""
+
+
 # --- Statements that go on -----------------------------------------------------------------------------------------
 
 
@@ -171,6 +176,20 @@ class NoTrack:
     """Keeps conntrack away from the packet (raw hooks only)."""
 
 
+@dataclass(frozen=True, slots=True)
+class TransparentProxy:
+    """Hands packets of the protocol and family to the transparent socket that listens on the loopback address.
+
+    Goes on if there is one; a packet that finds nobody listening goes on with the next rule (prerouting only). The
+    packet's addresses stay as they are, so it must be routed to the host itself, by a mark (kernel: nft_tproxy.c).
+    """
+
+    version: int
+    """4 or 6."""
+    protocol: int
+    port: int
+
+
 # --- Terminal statements -------------------------------------------------------------------------------------------
 
 
@@ -224,7 +243,7 @@ class VerdictMap:
     map_name: str
 
 
-Match = Compare | MarkBits | Lookup | ReversePathMissing
+Match = Compare | MarkBits | Lookup | ReversePathMissing | SocketTransparent
 Verdict = Accept | Drop | Return | Jump | Goto
 Terminal = Verdict | Reject | Queue | VerdictMap
-Statement = Match | Counter | SetMark | LogToKernel | LogToGroup | RateLimit | RateLimitPer | NoTrack | Terminal
+Statement = Match | Counter | SetMark | LogToKernel | LogToGroup | RateLimit | RateLimitPer | NoTrack | TransparentProxy | Terminal

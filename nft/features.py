@@ -52,6 +52,10 @@ class Features:
     """Rules may add to sets, with a rate limit in each element."""
     limit: bool
     reject: bool
+    socket_transparent: bool
+    """The expression `socket` knows transparent sockets."""
+    tproxy: bool
+    """The statement `tproxy`: connections to others can be handed to a socket here."""
     element_timeouts: bool
     element_expiration: bool
     """A new element may be given less time than its timeout."""
@@ -61,6 +65,11 @@ class Features:
     """A deletion that does not mind if the element is absent (since 6.3)."""
     concatenated_intervals: bool
     """Sets of several fields with ranges in them (pipapo)."""
+
+    @property
+    def interception(self) -> bool:
+        """Connections of workloads to others can be taken over, with the addresses they have."""
+        return self.tproxy and self.socket_transparent
 
     @property
     def queue(self) -> bool:
@@ -92,7 +101,11 @@ _RULES: Mapping[str, str] = {
     "reject": "reject with tcp reset",
     "dynamic_sets": "update @rates { ip saddr limit rate 5/second } accept",
     "notrack": "notrack",
+    "socket_transparent": "socket transparent 1 accept",
+    "tproxy": "meta l4proto tcp tproxy ip to 127.0.0.1:53",
 }
+_IN_PREROUTING = frozenset({"notrack", "socket_transparent", "tproxy"})
+"""Loads only into a chain that hangs there."""
 _SETS: Mapping[str, str] = {
     "element_timeouts": "add set inet probe times { type ipv4_addr; flags timeout; }",
     "concatenated_intervals": "add set inet probe ranges { type ifname . ipv4_addr; flags interval; }",
@@ -142,7 +155,7 @@ def _probe() -> Features:
         found = {name: _accepts(transport, script) for name, script in _SETS.items()}
         _accepts(transport, "add set inet probe rates { type ipv4_addr; flags dynamic,timeout; timeout 1m; size 16; }")
         for name, rule in _RULES.items():
-            chain = "raw" if name == "notrack" else "tries"
+            chain = "raw" if name in _IN_PREROUTING else "tries"
             found[name] = _accepts(transport, f"add rule inet probe {chain} {rule}")
         found |= _queues(link)
         found |= _timeouts(elements, found["element_timeouts"])

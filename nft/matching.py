@@ -149,6 +149,8 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return partial(_lookup, tuple(map(reader, fields)), sets[name], negated)
         case expr.ReversePathMissing():
             return lambda run: not run.packet.has_reverse_path
+        case expr.SocketTransparent() | expr.TransparentProxy():
+            return _no_socket
         case expr.SetMark(mask=mask, value=value):
             return partial(_set_mark, mask, value)
         case expr.LogToKernel(prefix=prefix):
@@ -167,6 +169,10 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
 
 def _go_on(run: Run) -> bool:  # noqa: ARG001
     return True
+
+
+def _no_socket(run: Run) -> bool:  # noqa: ARG001
+    return False
 
 
 def _has_key(readers: tuple[Reader, ...], run: Run) -> bool:

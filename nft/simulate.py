@@ -11,6 +11,7 @@ ends there. Random tables and packets are played against the kernel by `tests/nf
 Not simulated:
 - conntrack: the packet says its state, direction and mark. Only that chains before conntrack (priority -200) do not see
   them yet, and what `notrack` does, is told apart. Entries are not remembered from one packet to the next.
+- sockets: nobody listens, and no socket is transparent, so `tproxy` never takes a packet.
 - time and rates: a limit always lets go on; timeouts of elements do not pass; dynamic sets stay as they are.
 - routing and NAT: the packet says its interfaces and whether its source has a way back; marks do not change the route.
 - fragments, extension headers, and packets inside ICMP errors. What `reject` sends.

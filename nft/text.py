@@ -106,6 +106,11 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
             return f"{_fields(fields)} {'!= ' if negated else ''}@{name}"
         case expr.ReversePathMissing():
             return "fib saddr . mark . iif oif missing"
+        case expr.SocketTransparent():
+            return "socket transparent 1"
+        case expr.TransparentProxy(version=version, protocol=protocol, port=port):
+            family, loopback = ("ip", "127.0.0.1") if version == 4 else ("ip6", "[::1]")
+            return f"meta l4proto {protocol} tproxy {family} to {loopback}:{port}"
         case expr.Counter():
             return "counter"
         case expr.SetMark(mask=mask, value=wanted):

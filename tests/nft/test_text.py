@@ -32,6 +32,8 @@ from nft.expr import (
     Return,
     ReversePathMissing,
     SetMark,
+    SocketTransparent,
+    TransparentProxy,
     VerdictMap,
 )
 from nft.model import Chain, Hook, Rule, Set, VerdictMapping
@@ -64,6 +66,9 @@ STATEMENTS = {
     Lookup(PAIR, "d4-1"): "ip saddr . ip daddr @d4-1",
     Lookup((Field.IIFNAME,), "workloads", negated=True): "meta iifname != @workloads",
     ReversePathMissing(): "fib saddr . mark . iif oif missing",
+    SocketTransparent(): "socket transparent 1",
+    TransparentProxy(4, 6, 5300): "meta l4proto 6 tproxy ip to 127.0.0.1:5300",
+    TransparentProxy(6, 17, 5300): "meta l4proto 17 tproxy ip6 to [::1]:5300",
     Counter(): "counter",
     SetMark(0x30000, 0x10000): "meta mark set meta mark & 0xfffcffff | 0x00010000",
     LogToKernel("tier/np:a/b: "): 'log prefix "tier/np:a/b: " level info',

@@ -20,8 +20,9 @@ from tidegate.config.servers import SystemResolvers, TrustedServerName, server
 T = TypeVar("T")
 
 LOG_PREFIX_PATTERN = r"[a-zA-Z0-9%: /_-]*"
-MARK_BITS = 3
-"""One for Pass, one for packets that were held once, one for packets to the host itself."""
+MARK_BITS = 5
+"""One for Pass, one for packets that were held once, one for packets to the host itself; two at the other end of the
+mask: one for packets that are handed to a listener here, one for packets of the packet process's own sockets."""
 
 
 class SourceSpoofing(StrEnum):
@@ -195,6 +196,20 @@ class Settings:
         "Most addresses in one learned set: a hostile zone must not eat the kernel's memory.",
     )  # fmt: skip
 
+    dns_read_tcp: bool = _knob(
+        "dnsReadTCP", _DNS, kinds.boolean(), True,
+        "Take over the workloads' TCP connections to trusted servers, message by message, so that answers too long for "
+        "UDP are learned as well. Without it, or where the kernel has no tproxy, they pass unread.",
+    )  # fmt: skip
+    dns_intercept_port: int = _knob(
+        "dnsInterceptPort", _DNS, kinds.integer(1, 65535), 15053,
+        "Where intercepted DNS arrives, on the loopback addresses of the node. Fixed, because the kernel's rules name it.",
+    )  # fmt: skip
+    dns_intercept_routing_table: int = _knob(
+        "dnsInterceptRoutingTable", _DNS, kinds.integer(256, 0x7FFFFFFF), 15053,
+        "The routing table by which intercepted packets reach the node itself; nobody else's.",
+    )  # fmt: skip
+
     dns_max_elements_per_endpoint: int = _knob(
         "dnsMaxElementsPerEndpoint", _DNS, kinds.integer(1, 16777216), 20_000,
         "Most addresses that one endpoint may have open by name at a time; more are delivered and stay closed.",
@@ -239,7 +254,7 @@ class Settings:
     )  # fmt: skip
     nftables_mark_mask: int = _knob(
         "nftablesMarkMask", _POLICY, kinds.integer(1, 0xFFFFFFFF, is_hex=True), 0xFFFF0000,
-        "The bits of the packet mark that are ours; other programs must leave them alone. At least three are needed.",
+        "The bits of the packet mark that are ours; other programs must leave them alone. At least five are needed.",
     )  # fmt: skip
     nftables_refresh_interval_seconds: float = _knob(
         "nftablesRefreshInterval", _POLICY, kinds.duration(), 180.0,

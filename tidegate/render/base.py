@@ -2,11 +2,13 @@
 
     prerouting  -300  raw-prerouting      a workload's source address is its own
     prerouting  -150  mangle-prerouting   DNS queries are shown to the packet process, as the client sent them
+    prerouting   -90  dns-prerouting      DNS over TCP is handed to the packet process, behind destination NAT
     forward        0  filter-forward      what the sender's policy lets out     -> from-.. le-.. te-.. pe-..
     forward        1  filter-delivery     what the receiver's policy lets in    -> to-.. li-.. ti-.. pi-..
     input          0  filter-input        the sender's policy, towards its host -> from-.. as above
     input          1  filter-host         whether workloads may reach their own host at all
-    output         0  filter-output       the host's own packets to workloads: not filtered
+    output         0  filter-output       the host's own packets to workloads: not filtered, but for DNS over TCP that the
+                                          packet process passes on in a workload's name
     postrouting  110  dns-postrouting     DNS answers wait here until their addresses are in the sets
 
 Each stage is a base chain of its own, so that `accept` in a policy means "this stage is passed" and nothing more: no
@@ -25,6 +27,7 @@ from nft.model import Chain, Hook, Rule
 from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import names
 from tidegate.render.dns import answer_rules, query_rules
+from tidegate.render.intercept import handing_rules, host_rules, mark_rules, output_rules
 from tidegate.render.settings import RenderSettings
 
 _ESTABLISHED = Rule((Compare(Field.CT_STATE, Op.EQ, "established,related"), expr.Accept()), "established")
@@ -41,11 +44,12 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
     return (
         Chain("raw-prerouting", _anti_spoofing(settings), Hook("filter", "prerouting", -300)),
         Chain("mangle-prerouting", _mangle(settings), Hook("filter", "prerouting", -150)),
+        Chain("dns-prerouting", handing_rules(settings), Hook("filter", "prerouting", -90)),
         Chain("filter-forward", _forward(settings), Hook("filter", "forward", 0)),
         Chain("filter-delivery", _delivery(settings), Hook("filter", "forward", 1)),
         Chain("filter-input", _input(settings), Hook("filter", "input", 0)),
         Chain("filter-host", _host(settings), Hook("filter", "input", 1)),
-        Chain("filter-output", (), Hook("filter", "output", 0)),
+        Chain("filter-output", output_rules(settings), Hook("filter", "output", 0)),
         Chain("dns-postrouting", answer_rules(settings), Hook("filter", "postrouting", 110)),
         Chain(names.NEIGHBOURS, _neighbour_types()),
         Chain(names.DENY_EGRESS, _deny_egress(settings)),
@@ -84,7 +88,7 @@ def _anti_spoofing(settings: RenderSettings) -> tuple[Rule, ...]:
 
 def _mangle(settings: RenderSettings) -> tuple[Rule, ...]:
     anchor = Rule((Compare(Field.CT_STATE, Op.EQ, "invalid"), expr.Counter()), "keeps conntrack loaded")
-    return (anchor, *query_rules(settings))
+    return (anchor, *query_rules(settings), *mark_rules(settings))
 
 
 def _forward(settings: RenderSettings) -> tuple[Rule, ...]:
@@ -108,7 +112,7 @@ def _host(settings: RenderSettings) -> tuple[Rule, ...]:
     if settings.endpoint_to_host is not HostAction.DROP:
         return ()
     to_host = Rule((Lookup((Field.IIFNAME,), names.WORKLOADS), expr.Counter(), expr.Drop()), "workload to its own host")
-    return (_ESTABLISHED, *_neighbours(), to_host)
+    return (_ESTABLISHED, *host_rules(settings), *_neighbours(), to_host)
 
 
 def _from_workloads(settings: RenderSettings) -> tuple[Rule, ...]:

@@ -16,6 +16,18 @@ class RenderSettings:
     """Mark bit that a Pass rule leaves for its tier; cleared before the packet leaves the tier."""
     repeated_mark: int = 0x20000
     """Mark bit of a packet that was held once: it is denied the second time instead of held again."""
+    intercept_mark: int = 0x80000000
+    """Mark bit of packets that are handed to a listener on this host, whatever their destination address."""
+    agent_mark: int = 0x40000000
+    """Mark bit of packets of the packet process's own sockets."""
+    intercept_port: int = 15053
+    """Where that listener is, on the loopback addresses."""
+    reads_tcp: bool = True
+    """DNS over TCP is taken over. Without a listener such connections pass as they are."""
+    tcp_connections_per_second: int = 200
+    """New ones of one workload that are taken over; what comes faster passes unread, so that nobody keeps the learner
+    busy for the others."""
+    tcp_connections_burst: int = 400
     answer_queue: int = 101
     """NFQUEUE number of held DNS answers (Calico: DNSPacketsNfqueueID)."""
     denied_queue: int = 100
@@ -75,11 +87,16 @@ def from_configuration(
 ) -> RenderSettings:
     """The configuration as the renderer wants it; the servers' names have been resolved to addresses by the caller."""
     pass_mark, repeated_mark = _lowest_bits(settings.nftables_mark_mask)
+    intercept_mark, agent_mark = _highest_bits(settings.nftables_mark_mask)
     limit = settings.log_action_rate_limit
     return RenderSettings(
         table_name=table_name,
         pass_mark=pass_mark,
         repeated_mark=repeated_mark,
+        intercept_mark=intercept_mark,
+        agent_mark=agent_mark,
+        intercept_port=settings.dns_intercept_port,
+        reads_tcp=settings.dns_read_tcp,
         answer_queue=settings.dns_packets_nfqueue_id,
         denied_queue=settings.dns_policy_nfqueue_id,
         query_group=settings.dns_query_log_group,
@@ -105,3 +122,9 @@ def _lowest_bits(mask: int) -> tuple[int, int]:
     first = mask & -mask
     rest = mask ^ first
     return first, rest & -rest
+
+
+def _highest_bits(mask: int) -> tuple[int, int]:
+    """The two highest bits of the mask."""
+    first = 1 << (mask.bit_length() - 1)
+    return first, 1 << ((mask ^ first).bit_length() - 1)

@@ -38,4 +38,5 @@ def _sets() -> tuple[Set, ...]:
         *server_sets(),
         *(Set(name=names.sources(family.version), key=(KeyType.IFNAME, family.address)) for family in FAMILIES),
         Set(name=names.HELD_RATE, key=(KeyType.IFNAME,), has_timeout=True, is_dynamic=True, size=_MAX_INTERFACES),
+        Set(name=names.TCP_RATE, key=(KeyType.IFNAME,), has_timeout=True, is_dynamic=True, size=_MAX_INTERFACES),
     )
