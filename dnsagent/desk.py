@@ -10,6 +10,7 @@ from typing import Any
 
 from dnsagent.cache import Known
 from dnsagent.element_table import ElementKey, owner_of
+from dnsagent.intercept import Interceptor
 from dnsagent.learn import Element
 from dnsagent.link import Document
 from dnsagent.packet_loop import PacketLoop
@@ -26,10 +27,10 @@ PAGE = 100
 class Desk:
     """Handles requests inside the loop; each is bounded work but for `load`, which is a policy change."""
 
-    def __init__(self, loop: PacketLoop, version: str, on_load: Callable[[Plan], None] | None = None) -> None:
+    def __init__(self, loop: PacketLoop, version: str, interceptor: Interceptor | None = None) -> None:
         self._loop = loop
         self._version = version
-        self._on_load = on_load
+        self._interceptor = interceptor
         self._commands: dict[str, Callable[[Document, dict[str, Any]], dict[str, Any]]] = {
             "status": self._status,
             "load": self._load,
@@ -65,11 +66,19 @@ class Desk:
             "names": len(learner.names),
             "pending_queries": len(learner.queries),
             "held_denied": len(loop.denied),
-            "health": [
-                {"healthy": condition.is_healthy, "reason": condition.reason, "since": condition.since}
-                for condition in (reader.condition() for reader in loop.readers.all())
-            ],
+            "health": self._health(),
+            "tcp_connections": 0 if self._interceptor is None else len(self._interceptor),
         }
+
+    def _health(self) -> list[dict[str, Any]]:
+        loop = self._loop
+        health: list[dict[str, Any]] = [
+            {"healthy": condition.is_healthy, "reason": condition.reason, "since": condition.since}
+            for condition in (reader.condition() for reader in loop.readers.all())
+        ]
+        if self._interceptor is not None and self._interceptor.trouble:
+            health.append({"healthy": False, "reason": self._interceptor.trouble, "since": loop.clock.now()})
+        return health
 
     def _bound_counters(self) -> dict[str, int]:
         """What was dropped where a collection was full."""
@@ -110,8 +119,8 @@ class Desk:
         for elements in loop.learner.back_fill(now):
             self._write(elements, now)
             loop.breathe()
-        if self._on_load is not None:
-            self._on_load(plan)
+        if self._interceptor is not None:
+            self._interceptor.adopt(plan.snapshot, now)
         return {"generation": plan.snapshot.generation}
 
     def _restore(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Messages in a stream: each behind its length, two bytes in network order (RFC 1035 4.2.2, RFC 7766 8).
 
-Strict, because what the stream says and what we say it says must be one thing: a length below a header's, zero included,
-ends the stream. Pure; memory is one message and what came behind it with the last piece.
+Strict, because what the stream says and what we say it says must be one thing: a length below a header's,
+zero included, ends the stream. Pure; memory is one message and what came behind it with the last piece.
 """
 
 from typing import Final, final
@@ -50,7 +50,8 @@ class Deframer:
         Raises:
             FramingError: a message is shorter than its header; the stream is over.
         """
-        buffer, at, found = self._buffer, 0, []
+        buffer, at = self._buffer, 0
+        found: list[bytes] = []
         while len(found) < limit and len(buffer) - at >= _PREFIX_BYTES:
             length = buffer[at] << 8 | buffer[at + 1]
             if length < HEADER_BYTES:

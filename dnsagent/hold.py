@@ -73,14 +73,14 @@ class AnswerPath:
             self._catch_up(now)
             packets += self._take_watched()
         if not is_delayed or not self._delay(packets, held, now):
-            self._learn(packets, now)
-            self._learn(self._take_watched(), now)
+            self.learn(packets, now)
+            self.learn(self._take_watched(), now)
 
     def expire(self, now: Instant) -> None:
         """Learns what was delayed long enough, and delivers unlearned what was held too long."""
         while self._delayed and self._delayed[0].due <= now:
             delayed = self._delayed.popleft()
-            self._learn(delayed.packets, now)
+            self.learn(delayed.packets, now)
             for packet in delayed.held:
                 if packet.is_owned_by(self._holder) and packet.verdict is None:
                     packet.accept()
@@ -121,7 +121,8 @@ class AnswerPath:
                 self._learner.note_query(_query(datagram), now)
         return answers
 
-    def _learn(self, packets: Iterable[Packet], now: Instant) -> None:
+    def learn(self, packets: Iterable[Packet], now: Instant) -> None:
+        """Judges answers; what they open is in the kernel when this returns."""
         judge = self._learner.judge
         elements: list[Element] = []
         for packet in packets:

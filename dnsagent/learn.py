@@ -47,14 +47,25 @@ LAX_SECONDS = 10.0
 class Packet:
     """A DNS message on the wire, as the client sees the conversation. Addresses packed."""
 
-    __slots__ = ("client", "client_port", "payload", "server", "server_port")
+    __slots__ = ("client", "client_port", "is_stream", "payload", "server", "server_port")
 
-    def __init__(self, client: bytes, client_port: int, server: bytes, server_port: int, payload: bytes) -> None:
+    def __init__(
+        self,
+        client: bytes,
+        client_port: int,
+        server: bytes,
+        server_port: int,
+        payload: bytes,
+        *,
+        is_stream: bool = False,
+    ) -> None:
         self.client = client
         self.client_port = client_port
         self.server = server
         self.server_port = server_port
         self.payload = payload
+        self.is_stream = is_stream
+        """It came over TCP, whose ports are not UDP's."""
 
 
 @final
@@ -362,7 +373,8 @@ class Learner:
 def _conversation(packet: Packet) -> bytes:
     """Who, whom, under which number: the bytes that a question and its answer share."""
     ports = packet.client_port << 16 | packet.server_port
-    return packet.client + packet.server + ports.to_bytes(4, "big") + packet.payload[:2]
+    conversation = packet.client + packet.server + ports.to_bytes(4, "big") + packet.payload[:2]
+    return conversation + b"\1" if packet.is_stream else conversation
 
 
 def _header_reason(flags: int) -> str | None:

@@ -11,7 +11,7 @@ Whatever ends the loop, every held packet gets its verdict: answers are delivere
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from dnsagent.denied import DeniedPackets
 from dnsagent.hold import AnswerPath
@@ -50,6 +50,19 @@ class Readers:
         return [reader for reader in (self.answers, self.denied, self.log) if reader is not None]
 
 
+class Service(Protocol):
+    """What else lives in the loop: it has its descriptors watched by the loop's poller."""
+
+    def expire(self, now: Instant) -> None:
+        """Does what is due."""
+
+    def next_deadline(self) -> Instant | None:
+        """When `expire` has something to do."""
+
+    def close(self) -> None:
+        """Ends it; the loop is over."""
+
+
 class PacketLoop:
     """Runs until told to stop. Owns the paths of the packets; the readers and the learner are given."""
 
@@ -72,6 +85,7 @@ class PacketLoop:
         self.counters: Counter[str] = learner.counters
         self.denied = DeniedPackets(learner, self.counters)
         self.answers = AnswerPath(learner, sets, self.denied, self.counters, self._note_learned)
+        self.services: list[Service] = []
         self._poller = poller
         self._read_queues = read_queues
         self._handlers: list[tuple[Binding[Any], Handler]] = [(readers.log, self._on_log)]
@@ -100,6 +114,8 @@ class PacketLoop:
             while not self._is_stopping:
                 self.turn()
         finally:
+            for service in self.services:
+                service.close()
             self.answers.close()
             self.denied.close()
             for reader in self.readers.all():
@@ -120,6 +136,8 @@ class PacketLoop:
         now = self.clock.now()
         self.answers.expire(now)
         self.denied.expire(now)
+        for service in self.services:
+            service.expire(now)
         if now >= self._next_tick:
             self._tick(now)
 
@@ -197,6 +215,10 @@ class PacketLoop:
     def _next_deadline(self) -> Instant:
         soonest = self._next_tick
         for deadline in (self.answers.next_deadline(), self.denied.next_deadline()):
+            if deadline is not None and deadline < soonest:
+                soonest = deadline
+        for service in self.services:
+            deadline = service.next_deadline()
             if deadline is not None and deadline < soonest:
                 soonest = deadline
         for reader, _ in self._handlers:

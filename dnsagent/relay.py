@@ -3,9 +3,9 @@
     client --> questions --> server       a question is noted before it goes on
     client <-- answers  <--- server       an answer goes on when what it teaches is in the kernel
 
-The shell reads while `reads_client` and `reads_server` say so: what is read is then bounded by one message and one piece
-each way, whatever the other side does. Only whole messages prolong the conversation: whoever sends a byte now and then
-is as idle as one who sends nothing (RFC 7766 6.2.3).
+The shell reads while `reads_client` and `reads_server` say so: what is read is then bounded by one message and one
+piece each way, whatever the other side does. Only whole messages prolong the conversation: whoever sends a byte now and
+then is as idle as one who sends nothing (RFC 7766 6.2.3).
 """
 
 from dnsagent.framing import Deframer, frame
@@ -48,13 +48,8 @@ class Relay:
         return not self.server_is_done and len(self.to_client) <= MAX_UNSENT_BYTES
 
     @property
-    def has_asked_all(self) -> bool:
-        """The client is done, and the server has all that it said."""
-        return self.client_is_done and not self.to_server
-
-    @property
     def is_over(self) -> bool:
-        """Nothing is left to be said to the client."""
+        """Nothing is left to be said to the client. Its half close is not passed on: some servers take it for all."""
         is_answered = self.client_is_done and not self.open_questions and not self.to_server
         return (self.server_is_done or is_answered) and not self.to_client
 

@@ -76,6 +76,14 @@ class Snapshot:
     """NFQUEUE number of held packets that policy would deny (Calico: DNSPolicyNfqueueID)."""
     query_group: int = 3
     """NFLOG group of the queries; Calico's flow logs use groups 1 and 2."""
+    intercept_port: int = 0
+    """Where DNS over TCP is taken over, on the loopback addresses; 0: it is not."""
+    intercept_mark: int = 0x80000000
+    """Mark bit by which the rules hand packets to this host."""
+    intercept_table: int = 15053
+    """Routing table that the mark leads to."""
+    agent_mark: int = 0x40000000
+    """Mark bit of packets of our own sockets."""
     repeated_mark: int = 0x20000
     """Mark bit of a packet that was held once: the rules deny it the second time instead of holding it again."""
     is_strict: bool = False

@@ -12,6 +12,8 @@ _PLAIN = (
     "generation", "table", "answer_queue", "denied_queue", "query_group", "repeated_mark", "is_strict",
     "max_elements_per_endpoint", "max_elements", "learn_delay_seconds", "max_hold_seconds", "max_denied_hold_seconds",
 )  # fmt: skip
+_LATER = ("intercept_port", "intercept_mark", "intercept_table", "agent_mark")
+"""Not in the files of earlier versions, which say the default by that."""
 _RULE_FIELDS = (
     "set4", "set6", "ttl_floor_seconds", "ttl_ceiling_seconds", "extra_ttl_seconds", "allow_private", "scope",
 )  # fmt: skip
@@ -48,7 +50,7 @@ def read_snapshot(path: Path) -> Snapshot:
 
 def encode(snapshot: Snapshot) -> str:
     """The snapshot as JSON, the same text for equal snapshots."""
-    document: dict[str, Any] = {name: getattr(snapshot, name) for name in _PLAIN}
+    document: dict[str, Any] = {name: getattr(snapshot, name) for name in (*_PLAIN, *_LATER)}
     document["format"] = FORMAT
     document["mode"] = snapshot.mode.value
     document["trusted_servers"] = [[str(server.address), server.port] for server in snapshot.trusted_servers]
@@ -107,6 +109,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
             for key, item in document["rules"].items()
         },
         **{name: document[name] for name in _PLAIN},
+        **{name: document[name] for name in _LATER if name in document},
     )
 
 

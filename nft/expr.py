@@ -246,4 +246,15 @@ class VerdictMap:
 Match = Compare | MarkBits | Lookup | ReversePathMissing | SocketTransparent
 Verdict = Accept | Drop | Return | Jump | Goto
 Terminal = Verdict | Reject | Queue | VerdictMap
-Statement = Match | Counter | SetMark | LogToKernel | LogToGroup | RateLimit | RateLimitPer | NoTrack | TransparentProxy | Terminal
+Statement = (
+    Match
+    | Counter
+    | SetMark
+    | LogToKernel
+    | LogToGroup
+    | RateLimit
+    | RateLimitPer
+    | NoTrack
+    | TransparentProxy
+    | Terminal
+)

@@ -132,7 +132,7 @@ def reader(item: Field) -> Reader:
 # --- statements --------------------------------------------------------------------------------------------------
 
 
-def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # noqa: C901, PLR0911 - one for each kind
+def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # noqa: C901, PLR0911, PLR0912 - the kinds
     """The function for a statement that is not the end of a rule.
 
     Raises:

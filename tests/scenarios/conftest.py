@@ -229,6 +229,7 @@ def _stage() -> Iterator[Stage]:
         stack.callback(lab.delete)
         server = ScriptedServer()
         stack.enter_context(server.running(lab.world))
+        stack.enter_context(server.streaming(lab.world))
         stack.enter_context(servers.tcp_acceptors(lab.world, (80, 443), keep=False))
         stack.enter_context(servers.udp_service(lab.world, 9000, lambda data: data))
         wire = stack.enter_context(Wire(lab.world, "uplink"))

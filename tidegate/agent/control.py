@@ -15,6 +15,7 @@ from enum import Enum, auto
 
 import structlog
 
+from dnsagent.steering import Steering
 from nft.errors import NftError
 from nft.features import probe
 from nft.transport import KernelTransport
@@ -86,7 +87,7 @@ async def control(settings: Settings, reread: Callable[[], object], *, removes_o
         try:
             write_footprint(
                 agent.situation.socket,
-                Footprint(state=str(agent.situation.state), table=agent.situation.render.table_name),
+                _footprint(agent),
             )
             run = _Run(agent, Supervisor(), reread, Ending.REMOVE if removes_on_exit else Ending.LEAVE)
             _handle_signals(run)
@@ -151,9 +152,26 @@ async def _set_memory_aside(agent: Agent) -> None:
 async def _remove(agent: Agent) -> None:
     """Takes out the packet process first: it would write into sets that are going."""
     await agent.keeper.end()
-    remove_table(agent.situation.render.table_name)
+    remove_traces(_footprint(agent))
     footprint_path(agent.situation.socket).unlink(missing_ok=True)
     structlog.get_logger().info("removed", table=agent.situation.render.table_name)
+
+
+def _footprint(agent: Agent) -> Footprint:
+    situation = agent.situation
+    steering = (situation.render.intercept_mark, situation.settings.dns_intercept_routing_table)
+    return Footprint(state=str(situation.state), table=situation.render.table_name, steering=steering)
+
+
+def remove_traces(left: Footprint) -> None:
+    """Deletes our table and our way of routing, as far as they are there.
+
+    Raises:
+        NftError, OSError: the kernel refused.
+    """
+    remove_table(left.table)
+    if left.steering is not None:
+        Steering(*left.steering).remove()
 
 
 def remove_table(name: str) -> None:

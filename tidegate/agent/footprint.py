@@ -7,10 +7,12 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """Where the state is, and which table is ours."""
+    """Where the state is, and which table and which way of routing are ours."""
 
     state: str
     table: str
+    steering: tuple[int, int] | None = None
+    """Mark and routing table of intercepted packets."""
 
 
 def footprint_path(socket: Path) -> Path:

@@ -123,6 +123,7 @@ class Knowledge:
             "address sets": len(state.ip_sets),
             "domain sets": len(state.domain_sets),
             "learned addresses": 0 if status is None else status.elements,
+            "DNS connections": 0 if status is None else status.tcp_connections,
             "resources": len(self.desired.resources),
         }
 

@@ -27,6 +27,8 @@ class PacketStatus:
     counters: dict[str, int] = field(default_factory=dict)
     elements: int = 0
     """Learned addresses in the kernel."""
+    tcp_connections: int = 0
+    """DNS connections over TCP, taken over and open."""
     ailments: tuple[str, ...] = ()
     """Why a queue or the query log is not healthy."""
 
@@ -39,6 +41,7 @@ class PacketStatus:
             generation=int(reply["generation"]),
             counters={str(name): int(count) for name, count in reply["counters"].items()},
             elements=int(reply["elements"]),
+            tcp_connections=int(reply.get("tcp_connections", 0)),
             ailments=tuple(str(item["reason"]) for item in reply["health"] if not item["healthy"]),
         )
 

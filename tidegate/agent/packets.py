@@ -8,6 +8,7 @@ It starts without a control process, from the last snapshot: after a crash of bo
 """
 
 import gc
+import resource
 import signal
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from pathlib import Path
 import structlog
 
 from dnsagent.desk import Desk
+from dnsagent.intercept import Interceptor
 from dnsagent.journal import Journal, read_journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner
@@ -25,6 +27,7 @@ from dnsagent.plan import Plan, make_plan
 from dnsagent.poller import Poller
 from dnsagent.snapshot import Snapshot
 from dnsagent.snapshot_file import SnapshotError, private_directory, read_snapshot
+from dnsagent.steering import Steering
 from netlink.transport import NetlinkSocket
 from nfq.held import ACCEPT, DROP
 from nfq.nflog import LogSettings, RawLog
@@ -42,6 +45,7 @@ SNAPSHOT, JOURNAL, SOCKET = "snapshot.json", "names.journal", "packets.sock"
 ANSWER_QUEUE_LENGTH = 8192
 """A pause of the process of 100 ms at 50,000 answers a second overflows nothing; what overflows passes unlearned."""
 DENIED_QUEUE_LENGTH = 2048
+DESCRIPTORS = 8192
 
 log = structlog.get_logger()
 
@@ -79,6 +83,7 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
     clock = clock or SystemClock()
     features = features or probe()
     private_directory(state)
+    _raise_descriptor_limit()
     if is_listening(state / SOCKET):
         raise LinkError(f"cannot start: a packet process works on {state} already")
     plan = _plan(state / SNAPSHOT)
@@ -95,7 +100,16 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
         clock=clock,
         poller=poller,
     )
-    desk = Desk(loop, program_version())
+    interceptor = Interceptor(
+        learner,
+        lambda packet, now: loop.answers.learn((packet,), now),
+        clock,
+        poller,
+        lambda mark, table: Steering(mark, table).install(),
+    )
+    interceptor.adopt(plan.snapshot, clock.now())
+    loop.services.append(interceptor)
+    desk = Desk(loop, program_version(), interceptor)
     return PacketProcess(loop=loop, writer=writer, server=LinkServer(state / SOCKET, poller, desk.handle))
 
 
@@ -116,6 +130,13 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Reader
         denied=SupervisedQueue(denied.number, lambda counters: RawQueue(denied, counters), now) if has_queues else None,
         log=SupervisedLog(queries.group, lambda counters: RawLog(queries, counters), now),
     )
+
+
+def _raise_descriptor_limit() -> None:
+    """Connections taken over need two descriptors each; the usual limit of 1024 is for programs that use select(2)."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def program_version() -> str:

@@ -45,7 +45,9 @@ def look_around(settings: Settings, features: Features, conditions: Conditions, 
     known = without(features, settings.debug_missing_features)
     mode = choose_mode(settings.dns_policy_mode, known)
     trusted = look_up(settings.dns_trusted_servers)
-    for condition in (_mode_condition(mode), _servers_condition(trusted)):
+    render = replace(from_configuration(settings, trusted.servers), dns_mode=mode.in_force)
+    render = replace(render, reads_tcp=render.reads_tcp and known.interception)
+    for condition in (_mode_condition(mode), _servers_condition(trusted), _tcp_condition(settings, known)):
         conditions.put(condition, clock.wall())
     return Situation(
         node=settings.node or platform.node().lower(),
@@ -57,7 +59,7 @@ def look_around(settings: Settings, features: Features, conditions: Conditions, 
         settings=settings,
         features=known,
         mode=mode,
-        render=replace(from_configuration(settings, trusted.servers), dns_mode=mode.in_force),
+        render=render,
     )
 
 
@@ -71,6 +73,17 @@ def _places(settings: Settings) -> tuple[Path, Path, Path]:
 def _mode_condition(mode: ModeChoice) -> Condition:
     reason = "AsConfigured" if mode.is_as_wanted else "KernelCannotHold"
     return Condition(type=ConditionType.DNS_POLICY_MODE, is_true=mode.is_as_wanted, reason=reason, message=mode.reason)
+
+
+def _tcp_condition(settings: Settings, features: Features) -> Condition:
+    """Whether answers too long for UDP are learned."""
+    is_true, reason, message = True, "Read", ""
+    if not settings.dns_read_tcp:
+        reason, message = "Off", "dnsReadTCP is false: answers over TCP pass unread, and open nothing"
+    elif not features.interception:
+        is_true, reason = False, "KernelCannotIntercept"
+        message = "this kernel has no tproxy: answers over TCP pass unread, and open nothing"
+    return Condition(type=ConditionType.DNS_OVER_TCP, is_true=is_true, reason=reason, message=message)
 
 
 def _servers_condition(trusted: TrustedServers) -> Condition:

@@ -10,7 +10,7 @@ import typer
 
 from dnsagent.link import LinkError
 from nft.errors import NftError
-from tidegate.agent.control import remove_table
+from tidegate.agent.control import remove_traces
 from tidegate.agent.footprint import Footprint, footprint_path, read_footprint
 from tidegate.agent.namespaces import in_namespace, namespace_of
 from tidegate.agent.packet_client import PacketClient
@@ -63,13 +63,13 @@ def _remove_what_was_left(socket: Path, state: Path | None) -> None:
     try:
         pid = client.status().pid
     except LinkError:
-        remove_table(left.table)
+        remove_traces(left)
     else:
         # The packet process lives where the table is, which need not be where we are.
         namespace = namespace_of(pid)
         try:
             _end_process(client, pid)
-            in_namespace(namespace, lambda: remove_table(left.table))
+            in_namespace(namespace, lambda: remove_traces(left))
         finally:
             os.close(namespace)
     footprint_path(socket).unlink(missing_ok=True)

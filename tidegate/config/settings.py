@@ -203,7 +203,7 @@ class Settings:
     )  # fmt: skip
     dns_intercept_port: int = _knob(
         "dnsInterceptPort", _DNS, kinds.integer(1, 65535), 15053,
-        "Where intercepted DNS arrives, on the loopback addresses of the node. Fixed, because the kernel's rules name it.",
+        "Where intercepted DNS arrives, on the node's loopback addresses. Fixed, because the kernel's rules name it.",
     )  # fmt: skip
     dns_intercept_routing_table: int = _knob(
         "dnsInterceptRoutingTable", _DNS, kinds.integer(256, 0x7FFFFFFF), 15053,

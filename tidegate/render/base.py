@@ -7,8 +7,8 @@
     forward        1  filter-delivery     what the receiver's policy lets in    -> to-.. li-.. ti-.. pi-..
     input          0  filter-input        the sender's policy, towards its host -> from-.. as above
     input          1  filter-host         whether workloads may reach their own host at all
-    output         0  filter-output       the host's own packets to workloads: not filtered, but for DNS over TCP that the
-                                          packet process passes on in a workload's name
+    output         0  filter-output       the host's own packets to workloads: not filtered, but for DNS that the packet
+                                          process passes on in a workload's name
     postrouting  110  dns-postrouting     DNS answers wait here until their addresses are in the sets
 
 Each stage is a base chain of its own, so that `accept` in a policy means "this stage is passed" and nothing more: no

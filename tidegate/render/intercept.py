@@ -87,6 +87,4 @@ def output_rules(settings: RenderSettings) -> tuple[Rule, ...]:
         return ()
     is_ours = expr.MarkBits(settings.agent_mark, Op.EQ, settings.agent_mark)
     is_new = Compare(Field.CT_STATE, Op.EQ, "new")
-    return (
-        Rule((is_ours, is_new, expr.VerdictMap((Field.OIFNAME,), names.TO_ENDPOINT)), "DNS in a workload's name"),
-    )
+    return (Rule((is_ours, is_new, expr.VerdictMap((Field.OIFNAME,), names.TO_ENDPOINT)), "DNS in a workload's name"),)

@@ -20,6 +20,7 @@ class ConditionType(StrEnum):
     PACKET_PROCESS = "PacketProcess"
     QUEUES = "Queues"
     DNS_POLICY_MODE = "DNSPolicyMode"
+    DNS_OVER_TCP = "DNSOverTCP"
     TRUSTED_SERVERS = "TrustedServers"
     INVALID_RESOURCE = "InvalidResource"
     """A document is not valid and was never in force."""
