@@ -7,13 +7,16 @@ from ipaddress import ip_address
 
 from dnsagent.codec import MAX_NAME_BYTES, MAX_RECORDS, DecodeError, decode_answer, decode_question
 from dnsagent.desk import text_of
+from dnsagent.framing import FramingError, frame
 from dnsagent.learn import MAX_ADDRESSES_PER_ANSWER, Learner, Packet
 from dnsagent.plan import make_plan
+from dnsagent.relay import MAX_OPEN_QUESTIONS, Relay
 from dnsagent.snapshot import Snapshot, SnapshotEndpoint, SnapshotRule, TrustedServer
 from nfq.errors import PacketError
 from nfq.headers import read_ip, read_tcp, read_udp
 from nfq.packet import five_tuple, udp_datagram
 from policy.selectors import SelectorError, parse
+from reconcile.instant import Instant
 from tests.fuzz import fuzz_resources as resources
 
 
@@ -142,6 +145,34 @@ _DNS_SEEDS = (
 )  # fmt: skip
 
 
+# --- DNS over TCP ---
+
+
+def fuzz_stream(data: bytes) -> None:
+    """A stream in the pieces its first bytes say: whole messages in order or a `FramingError`, and bounded memory."""
+    relay, stream, at, heard = Relay(Instant(_NOW)), data[8:], 0, b""
+    try:
+        for size in (*data[:8], len(stream)):
+            piece = stream[at : at + size]
+            at += size
+            for message in relay.hear_client(piece, Instant(_NOW)):
+                heard += frame(message)
+                assert len(message) >= 12
+            assert relay.open_questions <= MAX_OPEN_QUESTIONS
+            relay.open_questions = 0
+    except FramingError:
+        pass
+    assert stream.startswith(heard)
+
+
+_CUTS = bytes([1, 1, 5, 200, 9, 9, 9, 9])
+_STREAM_SEEDS = (
+    *(_CUTS + b"".join(map(frame, _DNS_SEEDS[:count])) for count in (1, 3, 6)),
+    bytes(8) + b"\0\0",
+    bytes(8) + b"\0\x0b" + bytes(11),
+)
+
+
 # --- IP packets ---
 
 
@@ -250,6 +281,7 @@ _RESOURCE_WORDS = (
 )  # fmt: skip
 
 TARGETS = {
+    "stream": Target(fuzz_stream, _STREAM_SEEDS, (b"\0\0", b"\0\x0c", b"\0\x0b", b"\xff\xff"), 2048),
     "dns": Target(fuzz_dns, _DNS_SEEDS, (b"\xc0\x0c", b"\0\1\0\1", b"\0\5\0\1", b"\0\x1c\0\1", b"\0\x41\0\1", b"\0\x27\0\1")),
     "packet": Target(fuzz_packet, _PACKET_SEEDS, (b"\x45", b"\x60", b"\x11", b"\x2c", b"\x3c"), 2048),
     "selector": Target(fuzz_selector, _SELECTOR_SEEDS, _SELECTOR_WORDS, 1024),
