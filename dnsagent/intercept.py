@@ -77,9 +77,7 @@ class _Link:
 class Interceptor:
     """Owns the listener and all connections taken over; lives in the packet process's loop."""
 
-    def __init__(
-        self, learner: Learner, learn: Learn, clock: Clock, poller: Poller, steer: Steer
-    ) -> None:
+    def __init__(self, learner: Learner, learn: Learn, clock: Clock, poller: Poller, steer: Steer) -> None:
         self._steer = steer
         self._ports = speaking_ports()
         self._learner = learner
