@@ -46,22 +46,6 @@ class ServiceAccount(Resource):
     IS_NAMESPACED: ClassVar = True
 
 
-class Node(Resource):
-    """A machine of the cluster. Policy reads nothing of it: it is here because dumps hold it."""
-
-    model_config = ConfigDict(extra="ignore")
-    KIND: ClassVar = "Node"
-    IS_NAMESPACED: ClassVar = False
-
-
-class Service(Resource):
-    """A service. Policy is about its endpoints, not about its address: it is here because dumps hold it."""
-
-    model_config = ConfigDict(extra="ignore")
-    KIND: ClassVar = "Service"
-    IS_NAMESPACED: ClassVar = True
-
-
 class ContainerPort(OpenModel):
     """A port that a container names."""
 

@@ -37,9 +37,10 @@ def _read(made: Model, model: type[Model], name: str, value: object) -> None:
     try:
         made.__dict__[name] = _validated(_field_adapter(model, name), value)
     except ValidationError:
-        if isinstance(value, list) and get_origin(annotation) is tuple:
-            # A wrong item stands as None, so that the others keep their index.
-            made.__dict__[name] = tuple(_item(get_args(annotation)[0], item) for item in value)
+        if get_origin(annotation) is tuple:
+            # A wrong item stands as None, so that the others keep their index; a list that is none is missing.
+            if isinstance(value, list):
+                made.__dict__[name] = tuple(_item(get_args(annotation)[0], item) for item in value)
         elif (part := model_in(annotation)) is not None:
             _read_part(made, name, part, value)
 

@@ -4,11 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policy.resources import kube_policy, object_conditions, rule_conditions, staged
+from policy.resources import kube_node, kube_policy, kube_service, object_conditions, rule_conditions, staged
 from policy.resources.conditions import Conditions, merged
-from policy.resources.kube import Namespace, Node, Pod, Service, ServiceAccount
+from policy.resources.kube import Namespace, Pod, ServiceAccount
 from policy.resources.kube_conversion import converted
+from policy.resources.kube_node import CalicoNode, Node
 from policy.resources.kube_policy import NetworkingPolicy
+from policy.resources.kube_service import EndpointSlice, Service
 from policy.resources.metadata import Resource
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
@@ -50,6 +52,7 @@ _CALICO_KINDS = {
     "WorkloadEndpoint": Kind(WorkloadEndpoint, _OBJECT),
     "HostEndpoint": Kind(HostEndpoint, _OBJECT),
     "Profile": Kind(Profile, _PROFILE),
+    "Node": Kind(CalicoNode, _OBJECT, kube_node.converted),
 }
 
 KINDS: Mapping[tuple[str, str], Kind] = {
@@ -60,5 +63,6 @@ KINDS: Mapping[tuple[str, str], Kind] = {
     ("v1", "Pod"): Kind(Pod, _OBJECT),
     ("v1", "Node"): Kind(Node, _OBJECT),
     ("v1", "Service"): Kind(Service, _OBJECT),
+    ("discovery.k8s.io/v1", "EndpointSlice"): Kind(EndpointSlice, merged(_OBJECT, kube_service.CONDITIONS)),
 }
 """By apiVersion and kind."""

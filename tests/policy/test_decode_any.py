@@ -75,6 +75,7 @@ DOCUMENTS = [
         "kind": kind,
         "metadata": {"name": "x", "labels": {"a": "b"}},
         "spec": spec_of(version, kind),
+        **({"addressType": "IPv6", "endpoints": [{"addresses": ["fd00::1"]}]} if kind == "EndpointSlice" else {}),
     }
     for version, kind in KINDS
 ]
