@@ -9,6 +9,7 @@ from policy.resources.metadata import ResourceKey
 from tidegate.sync.conditions import Condition, ConditionType
 
 NOT_ENFORCED = {
+    "EndpointSlice": "endpoints of services are read, but rules that name a service match nothing",
     "HostEndpoint": "host endpoints are not enforced: nothing protects the host's own interfaces",
     "StagedNetworkPolicy": "staged policy is checked and does nothing",
     "StagedGlobalNetworkPolicy": "staged policy is checked and does nothing",
