@@ -118,6 +118,18 @@ class SocketTransparent:
     """`socket transparent 1`: a transparent socket of this host has the packet's addresses and ports."""
 
 
+@dataclass(frozen=True, slots=True)
+class SentByHost:
+    """`meta iif 0`: the packet came in nowhere, a socket of the host itself sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationTranslated:
+    """`ct status dnat`: destination NAT changed where the connection goes; `negated`, it did not."""
+
+    negated: bool = False
+
+
 # --- Statements that go on -----------------------------------------------------------------------------------------
 
 
@@ -243,7 +255,7 @@ class VerdictMap:
     map_name: str
 
 
-Match = Compare | MarkBits | Lookup | ReversePathMissing | SocketTransparent
+Match = Compare | MarkBits | Lookup | ReversePathMissing | SocketTransparent | SentByHost | DestinationTranslated
 Verdict = Accept | Drop | Return | Jump | Goto
 Terminal = Verdict | Reject | Queue | VerdictMap
 Statement = (

@@ -42,6 +42,8 @@ class Packet:
     """What conntrack says once it has seen the packet."""
     ct_direction: str = "original"
     ct_mark: int = 0
+    is_translated: bool = False
+    """Destination NAT changed where the connection goes."""
     mark: int = 0
     has_reverse_path: bool = True
     """Whether the source would be routed back to where the packet came from."""
@@ -151,6 +153,10 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return lambda run: not run.packet.has_reverse_path
         case expr.SocketTransparent() | expr.TransparentProxy():
             return _no_socket
+        case expr.SentByHost():
+            return lambda run: not run.packet.iif
+        case expr.DestinationTranslated(negated=negated):
+            return partial(_is_translated, negated)
         case expr.SetMark(mask=mask, value=value):
             return partial(_set_mark, mask, value)
         case expr.LogToKernel(prefix=prefix):
@@ -194,6 +200,11 @@ def _log(text: str, run: Run) -> bool:
 def _set_mark(mask: int, value: int, run: Run) -> bool:
     run.mark = run.mark & ~mask & 0xFFFFFFFF | value
     return True
+
+
+def _is_translated(negated: bool, run: Run) -> bool:  # noqa: FBT001
+    """A packet without an entry has no status to ask for, neither way (kernel: nft_ct.c, NFT_BREAK)."""
+    return run.ct_state not in _WITHOUT_ENTRY and run.packet.is_translated is not negated
 
 
 def _mark_bits(mask: int, value: int, is_equal: bool, run: Run) -> bool:  # noqa: FBT001

@@ -111,6 +111,10 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
         case expr.TransparentProxy(version=version, protocol=protocol, port=port):
             family, loopback = ("ip", "127.0.0.1") if version == 4 else ("ip6", "[::1]")
             return f"meta l4proto {protocol} tproxy {family} to {loopback}:{port}"
+        case expr.SentByHost():
+            return "meta iif 0"
+        case expr.DestinationTranslated(negated=negated):
+            return "ct status & dnat == 0" if negated else "ct status dnat"
         case expr.Counter():
             return "counter"
         case expr.SetMark(mask=mask, value=wanted):

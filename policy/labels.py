@@ -7,7 +7,7 @@ under the prefixes `pcns.` and `pcsa.`. A workload cannot give itself such label
 from collections.abc import Iterable, Mapping
 
 from policy.resources.sets import GlobalNetworkSet, NetworkSet
-from policy.resources.workload import WorkloadEndpoint
+from policy.resources.workload import HostEndpoint, WorkloadEndpoint
 
 NAMESPACE = "projectcalico.org/namespace"
 SERVICE_ACCOUNT = "projectcalico.org/serviceaccount"
@@ -15,6 +15,10 @@ ORCHESTRATOR = "projectcalico.org/orchestrator"
 NAME = "projectcalico.org/name"
 NAMESPACE_PREFIX = "pcns."
 SERVICE_ACCOUNT_PREFIX = "pcsa."
+HOST_ENDPOINT = "host endpoint"
+"""Marks host endpoints for policies that act on them alone. No label that people write has a space in it."""
+
+_OF_WORKLOADS = frozenset((NAMESPACE, SERVICE_ACCOUNT))
 
 
 def namespace_profile(namespace: str) -> str:
@@ -39,6 +43,16 @@ def endpoint_labels(endpoint: WorkloadEndpoint) -> dict[str, str]:
     if endpoint.spec.service_account_name:
         labels[SERVICE_ACCOUNT] = endpoint.spec.service_account_name
     return labels
+
+
+def host_endpoint_labels(endpoint: HostEndpoint) -> dict[str, str]:
+    """What a host endpoint is matched by, before inheritance; it cannot pass for something in a namespace."""
+    return {**_claimable(endpoint.metadata.labels), HOST_ENDPOINT: ""}
+
+
+def _claimable(labels: Mapping[str, str]) -> dict[str, str]:
+    reserved = (NAMESPACE_PREFIX, SERVICE_ACCOUNT_PREFIX)
+    return {key: value for key, value in labels.items() if not key.startswith(reserved) and key not in _OF_WORKLOADS}
 
 
 def network_set_labels(network_set: NetworkSet | GlobalNetworkSet) -> dict[str, str]:

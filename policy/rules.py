@@ -24,6 +24,16 @@ EndpointID = NewType("EndpointID", str)
 """`namespace/name` of a WorkloadEndpoint (a pod's endpoint: `namespace/pod`)."""
 
 
+class HostEndpointID(str):
+    """The name of a HostEndpoint. A type of its own, and never an `EndpointID`: those have a slash in them."""
+
+    __slots__ = ()
+
+
+EVERY_INTERFACE = "*"
+"""Stands for the interfaces of a node that no other host endpoint is about (Calico: HostEndpoint.interfaceName)."""
+
+
 class Action(StrEnum):
     """What a rule says (Calico: Rule.action)."""
 
@@ -38,6 +48,17 @@ class Direction(StrEnum):
 
     INGRESS = "ingress"
     EGRESS = "egress"
+
+
+class Stage(StrEnum):
+    """Where a policy acts. The last two are about host endpoints only (Calico: GlobalNetworkPolicy)."""
+
+    NORMAL = "normal"
+    """At workloads and at the host's own processes; with applyOnForward at what a host forwards, too."""
+    PRE_DNAT = "preDNAT"
+    """At what arrives at a host, before destination NAT."""
+    UNTRACKED = "untracked"
+    """At what arrives at a host and what the host itself sends, before conntrack (doNotTrack)."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -122,6 +143,7 @@ class CompiledPolicy:
     ingress: tuple[CompiledRule, ...] = ()
     egress: tuple[CompiledRule, ...] = ()
     is_staged: bool = False
+    stage: Stage = Stage.NORMAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +179,36 @@ class EndpointPolicy:
     tiers: tuple[EndpointTier, ...] = ()
     profiles: tuple[PolicyID, ...] = ()
     """Kind "Profile"; a profile that does not exist is listed too, and denies everything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostEndpoint:
+    """An interface of this node that policy protects, or several."""
+
+    id: HostEndpointID
+    node: str
+    interface_name: str = ""
+    """As the document says: a name, `EVERY_INTERFACE`, or "" where the addresses tell."""
+    expected_ips: tuple[IPAddress, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    """Those it is in force on, sorted; `EVERY_INTERFACE` is all that no other host endpoint has. The graph, which
+    knows no interfaces, leaves this empty (`policy.hosts` chooses)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostEndpointPolicy:
+    """Everything that decides about a host endpoint's packets, in the order it decides at each place."""
+
+    endpoint: HostEndpoint
+    untracked: tuple[EndpointTier, ...] = ()
+    """Before conntrack, both directions. Every tier passes at its end."""
+    pre_dnat: tuple[EndpointTier, ...] = ()
+    """Before destination NAT, ingress only. Every tier passes at its end."""
+    normal: tuple[EndpointTier, ...] = ()
+    """About the host's own processes; then the profiles."""
+    forward: tuple[EndpointTier, ...] = ()
+    """About what the host forwards; behind them nothing denies."""
+    profiles: tuple[PolicyID, ...] = ()
 
 
 class IPSetKind(StrEnum):
@@ -206,6 +258,7 @@ class NodeState:
     """All that the graph says for one node: the input of `render`. Keys that nothing refers to are absent."""
 
     endpoints: Mapping[EndpointID, EndpointPolicy] = field(default_factory=dict)
+    host_endpoints: Mapping[HostEndpointID, HostEndpointPolicy] = field(default_factory=dict)
     policies: Mapping[PolicyID, CompiledPolicy] = field(default_factory=dict)
     """Policies and profiles that act on at least one local endpoint."""
     ip_sets: Mapping[IPSetID, tuple[IPSetKind, frozenset[SetMember]]] = field(default_factory=dict)
@@ -274,6 +327,20 @@ class EndpointRemoved:
     id: EndpointID
 
 
+@dataclass(frozen=True, slots=True)
+class HostEndpointUpdated:
+    """A host endpoint of this node appeared, changed, or is governed by other policies."""
+
+    endpoint: HostEndpointPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class HostEndpointRemoved:
+    """The host endpoint is gone or no longer of this node."""
+
+    id: HostEndpointID
+
+
 GraphEvent = (
     IPSetUpdated
     | IPSetRemoved
@@ -283,4 +350,6 @@ GraphEvent = (
     | PolicyRemoved
     | EndpointUpdated
     | EndpointRemoved
+    | HostEndpointUpdated
+    | HostEndpointRemoved
 )

@@ -3,6 +3,7 @@
 | said | matched |
 |---|---|
 | S in a NetworkPolicy of namespace N | (S) && projectcalico.org/namespace == 'N' |
+| S in a policy with doNotTrack or preDNAT | (S), host endpoints only |
 | serviceAccountSelector X | X about `pcsa.` labels; all() is has(projectcalico.org/serviceaccount) |
 | namespaceSelector X | X about `pcns.` labels; all() is has(projectcalico.org/namespace), global() its opposite |
 | serviceAccounts.names | projectcalico.org/serviceaccount in {...} |
@@ -15,15 +16,18 @@ from dataclasses import dataclass
 from policy import labels
 from policy.resources.policies import GlobalNetworkPolicy
 from policy.resources.rule import EntityRule, ServiceAccountMatch
+from policy.rules import Stage
 from policy.selectors import Expression, Selector, parse
 from policy.selectors.ast import All, Equals, Global, Has, In, conjunction, negation
 from policy.selectors.rewrite import with_prefix
-from policy.tiers import Policy
+from policy.tiers import Policy, stage_of
 
 
 def policy_selector(policy: Policy) -> Selector:
     """Which endpoints the policy acts on."""
     parts = [parse(policy.spec.selector).expression]
+    if stage_of(policy) is not Stage.NORMAL:
+        parts.append(Has(labels.HOST_ENDPOINT))
     if policy.spec.service_account_selector:
         parts.append(_about_service_account(policy.spec.service_account_selector))
     if isinstance(policy, GlobalNetworkPolicy):

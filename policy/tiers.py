@@ -17,7 +17,7 @@ from policy.resources.policies import (
     PolicyType,
     Tier,
 )
-from policy.rules import Action, Direction, PolicyID
+from policy.rules import Action, Direction, PolicyID, Stage
 
 Policy = NetworkPolicy | GlobalNetworkPolicy
 
@@ -76,8 +76,17 @@ def governs(policy: Policy, direction: Direction) -> bool:
     return not policy.spec.types or wanted in policy.spec.types
 
 
-def acts_on_workloads(policy: Policy) -> bool:
-    """False for policies that act before connection tracking or DNAT: those are about host endpoints only."""
+def stage_of(policy: Policy) -> Stage:
+    """Where the policy acts; everywhere but at `NORMAL` it acts on host endpoints only."""
     if isinstance(policy, GlobalNetworkPolicy):
-        return not (policy.spec.do_not_track or policy.spec.pre_dnat)
-    return True
+        if policy.spec.do_not_track:
+            return Stage.UNTRACKED
+        if policy.spec.pre_dnat:
+            return Stage.PRE_DNAT
+    return Stage.NORMAL
+
+
+def acts_on_forward(policy: Policy) -> bool:
+    """Whether a policy of the normal stage also judges what host endpoints forward."""
+    is_normal = stage_of(policy) is Stage.NORMAL
+    return is_normal and isinstance(policy, GlobalNetworkPolicy) and policy.spec.apply_on_forward

@@ -7,7 +7,8 @@ It reads resources directly and shares no code with the calculation graph but th
 tiers, so that a mistake in either shows as a difference.
 """
 
-from policy.evaluate.judge import Frame, judge
+from policy.evaluate.frame import Frame
+from policy.evaluate.judge import judge
 from policy.evaluate.packet import LearnedName, Packet, Party
 from policy.evaluate.verdict import DirectionVerdict, Happened, TraceStep, Verdict
 from policy.evaluate.world import Holder, World

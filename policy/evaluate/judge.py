@@ -1,82 +1,96 @@
 """The oracle's front: a packet, judged by everybody who has a say in it.
 
-The sender's egress policy and the receiver's ingress policy both must accept, wherever the two are. Around the walk
-stands a frame: what workloads send to their own host, what the host sends to its own workloads, and encapsulated
-packets, which only hosts may send.
+The sender's side and the receiver's side both must accept, wherever the two are. On each side several may be asked:
+host endpoints at the places that the packet passes, and the workload. All of them must accept, but what untracked or
+pre-DNAT policy allows, the host endpoints of the places behind need not. Around the walk stands a frame: what workloads
+send to their own host, what the host sends to its own workloads, failsafe ports, and encapsulated packets, which only
+hosts may send.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
+from policy.evaluate.frame import Frame, excepted, is_forbidden_tunnel, is_neighbour_discovery
 from policy.evaluate.match import Question
 from policy.evaluate.names import Knowledge
-from policy.evaluate.packet import ICMPV6, LearnedName, Packet, Party
+from policy.evaluate.packet import LearnedName, Packet
+from policy.evaluate.path import Ask, Place, Route, workload_of
 from policy.evaluate.verdict import DirectionVerdict, Happened, TraceStep, Verdict
 from policy.evaluate.walk import walk
-from policy.evaluate.world import Holder, World
+from policy.evaluate.world import World
 from policy.resources.metadata import ObjectMeta
 from policy.rules import Direction
-
-IPIP = 4
-UDP = 17
-VXLAN_PORT = 4789
-_HOST_NEEDS_ICMPV6 = frozenset((130, 131, 132, 133, 135, 136))
-"""Multicast listener discovery, router solicitation, neighbour solicitation and advertisement."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Frame:
-    """The node's settings that act beside policy (Calico: FelixConfiguration, same names)."""
-
-    default_endpoint_to_host_action: Literal["Drop", "Return", "Accept"] = "Drop"
-    """What happens to packets to the own host that egress policy accepted. Return leaves them to the host: allowed."""
-    allow_vxlan_packets_from_workloads: bool = False
-    allow_ipip_packets_from_workloads: bool = False
 
 
 def judge(world: World, packet: Packet, names: Iterable[LearnedName] = (), frame: Frame | None = None) -> Verdict:
     """The verdict on the first packet of a connection. Both sides are judged, even if the first one denies."""
-    knowledge = Knowledge(world, names)
-    sender, receiver = _workload(world, packet.source), _workload(world, packet.destination)
-    egress = ingress = None
-    if sender is not None:
-        egress = _egress(_question(world, knowledge, packet, sender, Direction.EGRESS), frame or Frame())
-    if receiver is not None and packet.source.host != (receiver.node or None):
-        ingress = walk(_question(world, knowledge, packet, receiver, Direction.INGRESS))
-    return Verdict(egress=egress, ingress=ingress)
+    route = Route(world, packet, workload_of(world, packet.source), workload_of(world, packet.destination))
+    judgement = _Judgement(route, Knowledge(world, names), frame or Frame())
+    return Verdict(egress=judgement.of_all(route.of_sender()), ingress=judgement.of_all(route.of_receiver()))
 
 
-def _workload(world: World, party: Party) -> Holder | None:
-    if party.endpoint is not None:
-        return world.endpoint(party.endpoint)
-    return None if party.host is not None else world.endpoint_at(party.address)
+class _Judgement:
+    """What all who are asked about one packet have in common."""
+
+    def __init__(self, route: Route, knowledge: Knowledge, frame: Frame) -> None:
+        self._route = route
+        self._knowledge = knowledge
+        self._frame = frame
+
+    def of_all(self, asks: Iterable[Ask]) -> DirectionVerdict | None:
+        """One side's verdict; None where nobody is asked."""
+        steps: list[TraceStep] = []
+        is_settled = False
+        for ask in asks:
+            if is_settled and ask.is_settled_before:
+                continue
+            verdict = self._of(ask)
+            steps += verdict.trace
+            if not verdict.is_allowed:
+                return replace(verdict, trace=tuple(steps))
+            is_settled = is_settled or _settles(ask, verdict)
+        return DirectionVerdict(is_allowed=True, trace=tuple(steps)) if steps else None
+
+    def _of(self, ask: Ask) -> DirectionVerdict:
+        if ask.place is not Place.WORKLOAD:
+            return self._of_host(ask)
+        if ask.direction is Direction.EGRESS:
+            return self._of_sending_workload(ask)
+        return walk(self._question(ask))
+
+    def _of_sending_workload(self, ask: Ask) -> DirectionVerdict:
+        packet, is_to_own_host = self._route.packet, self._route.is_to_own_host
+        if is_to_own_host and is_neighbour_discovery(packet):
+            return _decided(Happened.NEIGHBOUR_DISCOVERY_ALLOWED, is_allowed=True)
+        if is_forbidden_tunnel(packet, self._frame):
+            return _decided(Happened.ENCAPSULATION_DENIED, is_allowed=False)
+        verdict = walk(self._question(ask))
+        if is_to_own_host and verdict.is_allowed and self._frame.default_endpoint_to_host_action == "Drop":
+            return replace(verdict, is_allowed=False, trace=(*verdict.trace, TraceStep(happened=Happened.HOST_DENIED)))
+        return verdict
+
+    def _of_host(self, ask: Ask) -> DirectionVerdict:
+        reason = excepted(self._route.packet, ask.place, ask.direction, self._frame)
+        verdict = walk(self._question(ask)) if reason is None else _decided(reason, is_allowed=True)
+        at = f"{ask.place} of host endpoint {ask.who.host}"
+        return replace(verdict, trace=tuple(replace(step, at=at) for step in verdict.trace))
+
+    def _question(self, ask: Ask) -> Question:
+        return Question(
+            world=self._route.world,
+            knowledge=self._knowledge,
+            packet=self._route.packet,
+            endpoint=ask.who,
+            place=ask.place,
+            direction=ask.direction,
+            owner=ObjectMeta.model_construct(name=""),  # each policy puts its own here as the walk comes to it
+        )
 
 
-def _question(world: World, knowledge: Knowledge, packet: Packet, endpoint: Holder, direction: Direction) -> Question:
-    nobody = ObjectMeta.model_construct(name="")  # each policy puts its own here as the walk comes to it
-    return Question(
-        world=world, knowledge=knowledge, packet=packet, endpoint=endpoint, direction=direction, owner=nobody
-    )
-
-
-def _egress(question: Question, frame: Frame) -> DirectionVerdict:
-    packet = question.packet
-    is_to_own_host = packet.destination.host is not None and packet.destination.host == question.endpoint.node
-    if is_to_own_host and packet.protocol == ICMPV6 and packet.icmp_type in _HOST_NEEDS_ICMPV6:
-        return _decided(Happened.NEIGHBOUR_DISCOVERY_ALLOWED, is_allowed=True)
-    if _is_forbidden_tunnel(packet, frame):
-        return _decided(Happened.ENCAPSULATION_DENIED, is_allowed=False)
-    verdict = walk(question)
-    if is_to_own_host and verdict.is_allowed and frame.default_endpoint_to_host_action == "Drop":
-        return replace(verdict, is_allowed=False, trace=(*verdict.trace, TraceStep(happened=Happened.HOST_DENIED)))
-    return verdict
-
-
-def _is_forbidden_tunnel(packet: Packet, frame: Frame) -> bool:
-    if packet.protocol == UDP and packet.destination_port == VXLAN_PORT:
-        return not frame.allow_vxlan_packets_from_workloads
-    return packet.protocol == IPIP and not frame.allow_ipip_packets_from_workloads
+def _settles(ask: Ask, verdict: DirectionVerdict) -> bool:
+    """Whether a rule before conntrack or DNAT allowed the packet; a failsafe port settles nothing but its own place."""
+    is_early = ask.place in (Place.UNTRACKED, Place.PRE_DNAT)
+    return is_early and any(step.happened is Happened.ALLOWED for step in verdict.trace)
 
 
 def _decided(happened: Happened, *, is_allowed: bool) -> DirectionVerdict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from policy.evaluate.names import Knowledge
 from policy.evaluate.packet import ICMP, ICMPV6, Packet
+from policy.evaluate.path import Place
 from policy.evaluate.select import is_scoped, selection_mismatch
 from policy.evaluate.world import Holder, World
 from policy.resources.metadata import ObjectMeta
@@ -29,6 +30,7 @@ class Question:
     knowledge: Knowledge
     packet: Packet
     endpoint: Holder
+    place: Place
     direction: Direction
     owner: ObjectMeta
     """Of the policy or profile: its namespace scopes selectors, its annotations choose how names are matched."""
@@ -149,7 +151,19 @@ def _plain_criteria(side: _Side) -> Iterator[Criterion]:
 
 def _is_known_by_name(side: _Side) -> bool:
     question = side.question
-    return side.may_be_named and question.knowledge.is_known(question.owner, side.rule, question.endpoint, side.address)
+    if not side.may_be_named:
+        return False
+    return any(
+        question.knowledge.is_known(question.owner, side.rule, learner, side.address) for learner in _learners(question)
+    )
+
+
+def _learners(question: Question) -> list[Holder]:
+    """Who may have learned the names: the workload; for a host endpoint, the workload of the node that sends."""
+    if question.endpoint.endpoint is not None:
+        return [question.endpoint]
+    senders = question.world.holders_of(question.packet.source.address)
+    return [one for one in senders if one.endpoint is not None and one.node == question.endpoint.node]
 
 
 def _is_of_family(address: IPAddress, nets: Iterable[IPNetwork]) -> bool:

@@ -15,9 +15,9 @@ from policy.evaluate.select import is_scoped, is_subject, selection_mismatch
 from policy.evaluate.world import Holder, World
 from policy.resources.metadata import ObjectMeta
 from policy.resources.rule import Rule
-from policy.rules import Action, Direction, DomainOptions, EndpointID, IPAddress
+from policy.rules import Action, Direction, DomainOptions, EndpointID, IPAddress, Stage
 from policy.selectors import Selector
-from policy.tiers import governs
+from policy.tiers import governs, stage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,8 @@ class Knowledge:
         known = [learned for learned in self._names if learned.address == address]
         if not known:
             return False
+        if _source(owner, rule) not in map(_source_of, self._naming_rules(endpoint)):
+            return False  # a host endpoint asks about a workload that has no such rule itself
         patterns = self._patterns(owner, rule)
         learners = self._learners(owner, rule, endpoint)
         return any(
@@ -71,7 +73,8 @@ class Knowledge:
     def _naming_rules(self, endpoint: Holder) -> Iterator[tuple[ObjectMeta, Rule]]:
         """The egress Allow rules of all policies and profiles that act on the endpoint."""
         for policy in self._world.policies:
-            if governs(policy, Direction.EGRESS) and is_subject(policy, endpoint, self._world):
+            acts = stage_of(policy) is Stage.NORMAL and governs(policy, Direction.EGRESS)
+            if acts and is_subject(policy, endpoint, self._world):
                 yield from ((policy.metadata, rule) for rule in policy.spec.egress if rule.action is Action.ALLOW)
         nobody = ObjectMeta.model_construct(name="")  # profiles have no DNS options
         for name in endpoint.profiles:

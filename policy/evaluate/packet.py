@@ -18,6 +18,8 @@ class Party:
     """None: whichever endpoint has the address, if any does."""
     host: str | None = None
     """The node, where the party is a host itself and no workload."""
+    interface: str = ""
+    """The interface of the party's node that leads to where the other party is; "" is one that nobody names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

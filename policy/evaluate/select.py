@@ -10,7 +10,7 @@ from policy.tiers import Policy
 
 
 def is_subject(policy: Policy, endpoint: Holder, world: World) -> bool:
-    """Whether the policy acts on the endpoint."""
+    """Whether the policy acts on the endpoint, at one place or another."""
     spec = policy.spec
     if not world.selector(spec.selector).matches(endpoint.labels):
         return False

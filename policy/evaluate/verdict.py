@@ -21,6 +21,21 @@ class Happened(StrEnum):
     ENCAPSULATION_DENIED = "workload sends encapsulated packets"
     NEIGHBOUR_DISCOVERY_ALLOWED = "host needs these ICMPv6 types"
     HOST_DENIED = "traffic to the own host is denied"
+    FAILSAFE_ALLOWED = "failsafe port"
+
+
+ALLOWING = frozenset((Happened.ALLOWED, Happened.NEIGHBOUR_DISCOVERY_ALLOWED, Happened.FAILSAFE_ALLOWED))
+DENYING = frozenset(
+    (
+        Happened.DENIED,
+        Happened.END_OF_TIER_DENIED,
+        Happened.PROFILE_MISSING,
+        Happened.NO_PROFILE_MATCHED,
+        Happened.ENCAPSULATION_DENIED,
+        Happened.HOST_DENIED,
+    )
+)
+DECIDING = ALLOWING | DENYING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +50,13 @@ class TraceStep:
     rule: int = -1
     reason: str = ""
     """For NOT_MATCHED, the first criterion that failed, as `destination.ports`."""
+    at: str = ""
+    """The host endpoint that was asked, and where; "" is a workload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectionVerdict:
-    """How one endpoint judged a packet in one direction. `trace` ends with the step that decided."""
+    """How one side judged a packet: all who were asked there, in order, until one denied."""
 
     is_allowed: bool
     trace: tuple[TraceStep, ...]
@@ -48,13 +65,13 @@ class DirectionVerdict:
 
     @property
     def deciding(self) -> TraceStep:
-        """The step that decided."""
-        return self.trace[-1]
+        """The step that decided: the denial, or the last who allowed. Host endpoints may have let it pass undecided."""
+        return next((step for step in reversed(self.trace) if step.happened in DECIDING), self.trace[-1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """Both endpoints' judgement, each without regard to the other; None where that side is no workload endpoint."""
+    """Both endpoints' judgement, each without regard to the other; None where nobody there is asked."""
 
     egress: DirectionVerdict | None
     ingress: DirectionVerdict | None

@@ -8,6 +8,9 @@ for tier in tiers:
 for profile of the endpoint: first Allow or Deny decides; Pass or none: next profile
 deny
 ```
+
+Host endpoints ask different policies at different places. Before conntrack and before DNAT every tier passes at its
+end; there, and about what is forwarded, no profile is asked and nothing denies behind the tiers: the packet goes on.
 """
 
 from collections.abc import Iterator
@@ -15,12 +18,13 @@ from dataclasses import replace
 from typing import assert_never
 
 from policy.evaluate.match import Question, why_not
+from policy.evaluate.path import Place
 from policy.evaluate.select import is_subject
-from policy.evaluate.verdict import DirectionVerdict, Happened, TraceStep
+from policy.evaluate.verdict import DECIDING, DENYING, DirectionVerdict, Happened, TraceStep
 from policy.resources.metadata import ObjectMeta
 from policy.resources.rule import Rule
-from policy.rules import Action, Direction, PolicyID
-from policy.tiers import Policy, TierOrder, governs, policy_id
+from policy.rules import Action, Direction, PolicyID, Stage
+from policy.tiers import Policy, TierOrder, acts_on_forward, governs, policy_id, stage_of
 
 _HAPPENED = {
     Action.ALLOW: Happened.ALLOWED,
@@ -28,13 +32,9 @@ _HAPPENED = {
     Action.LOG: Happened.LOGGED,
     Action.PASS: Happened.PASSED,
 }
-_ALLOWING = frozenset((Happened.ALLOWED, Happened.NEIGHBOUR_DISCOVERY_ALLOWED))
-_DECIDING = _ALLOWING | {
-    Happened.DENIED,
-    Happened.END_OF_TIER_DENIED,
-    Happened.PROFILE_MISSING,
-    Happened.NO_PROFILE_MATCHED,
-}
+_FINAL = frozenset((Place.WORKLOAD, Place.HOST))
+"""Places at which profiles and a denial stand behind the tiers."""
+_EARLY = {Place.PRE_DNAT: Stage.PRE_DNAT, Place.UNTRACKED: Stage.UNTRACKED}
 
 
 def walk(question: Question) -> DirectionVerdict:
@@ -42,17 +42,18 @@ def walk(question: Question) -> DirectionVerdict:
     trace: list[TraceStep] = []
     for step in _steps(question):
         trace.append(step)
-        if step.happened in _DECIDING:
+        if step.happened in DECIDING:
             break
-    return DirectionVerdict(is_allowed=trace[-1].happened in _ALLOWING, trace=tuple(trace))
+    return DirectionVerdict(is_allowed=not trace or trace[-1].happened not in DENYING, trace=tuple(trace))
 
 
 def _steps(question: Question) -> Iterator[TraceStep]:
     for tier in question.world.tiers:
         yield from _tier_steps(tier, question)
-    for name in question.endpoint.profiles:
-        yield from _profile_steps(name, question)
-    yield TraceStep(happened=Happened.NO_PROFILE_MATCHED)
+    if question.place in _FINAL:
+        for name in question.endpoint.profiles:
+            yield from _profile_steps(name, question)
+        yield TraceStep(happened=Happened.NO_PROFILE_MATCHED)
 
 
 def _tier_steps(tier: TierOrder, question: Question) -> Iterator[TraceStep]:
@@ -63,7 +64,8 @@ def _tier_steps(tier: TierOrder, question: Question) -> Iterator[TraceStep]:
             if step.happened is Happened.PASSED:
                 return
     if policies:
-        end = Happened.END_OF_TIER_PASSED if tier.default_action is Action.PASS else Happened.END_OF_TIER_DENIED
+        does_pass = tier.default_action is Action.PASS or question.place in _EARLY
+        end = Happened.END_OF_TIER_PASSED if does_pass else Happened.END_OF_TIER_DENIED
         yield TraceStep(happened=end, tier=tier.name, policy=policy_id(policies[-1]))
 
 
@@ -73,8 +75,15 @@ def _governing(tier: TierOrder, question: Question) -> list[Policy]:
         for policy in question.world.policies
         if policy.spec.tier == tier.name
         and governs(policy, question.direction)
+        and _acts_at(policy, question.place)
         and is_subject(policy, question.endpoint, question.world)
     ]
+
+
+def _acts_at(policy: Policy, place: Place) -> bool:
+    if stage_of(policy) is not _EARLY.get(place, Stage.NORMAL):
+        return False
+    return place is not Place.FORWARD or acts_on_forward(policy)
 
 
 def _profile_steps(name: str, question: Question) -> Iterator[TraceStep]:

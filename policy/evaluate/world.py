@@ -6,6 +6,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 from policy import labels, profiles, tiers
 from policy.domains import DomainPattern
@@ -15,22 +16,29 @@ from policy.resources.metadata import Resource
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
 from policy.resources.sets import GlobalNetworkSet, NetworkSet
-from policy.resources.workload import EndpointPort, WorkloadEndpoint
-from policy.rules import EndpointID, IPAddress, IPNetwork
+from policy.resources.workload import EndpointPort, HostEndpoint, HostEndpointPort, WorkloadEndpoint
+from policy.rules import EndpointID, HostEndpointID, IPAddress, IPNetwork
 from policy.selectors import Selector, parse
 from policy.tiers import Policy, TierOrder
+
+Links = Mapping[str, Mapping[str, frozenset[IPAddress]]]
+"""Addresses by node and interface."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
-    """Somebody to whom addresses belong: an endpoint or a network set."""
+    """Somebody to whom addresses belong: a workload, a host endpoint or a network set."""
 
     labels: Mapping[str, str]
     nets: tuple[IPNetwork, ...]
     endpoint: EndpointID | None = None
-    """None for a network set."""
+    """Of a workload."""
+    host: HostEndpointID | None = None
+    """Of a host endpoint."""
     node: str = ""
-    ports: tuple[EndpointPort, ...] = ()
+    interface_name: str = ""
+    """Of a host endpoint."""
+    ports: tuple[EndpointPort | HostEndpointPort, ...] = ()
     domains: tuple[DomainPattern, ...] = ()
     profiles: tuple[str, ...] = ()
 
@@ -42,13 +50,16 @@ class Holder:
 class World:
     """Answers questions about a set of resources; remembers nothing but parsed selectors."""
 
-    def __init__(self, resources: Iterable[Resource]) -> None:
+    def __init__(self, resources: Iterable[Resource], links: Links | None = None) -> None:
+        """`links`: the interfaces of the nodes, as far as they are known."""
         everything = tuple(resources)
+        self.links = links or {}
         self._selectors: dict[str, Selector] = {}
         self.profiles = _profiles(everything)
         self.endpoints = tuple(self._endpoint(endpoint) for endpoint in workload_endpoints(everything))
         sets = [self._set(item) for item in everything if isinstance(item, NetworkSet | GlobalNetworkSet)]
-        self.holders = (*self.endpoints, *sets)
+        self.hosts = tuple(self._host(item) for item in everything if isinstance(item, HostEndpoint))
+        self.holders = (*self.endpoints, *self.hosts, *sets)
         self.policies = _policies_in_order(everything)
         self.tiers = _tiers_in_order(everything, self.policies)
 
@@ -80,6 +91,17 @@ class World:
             profiles=endpoint.spec.profiles,
         )
 
+    def _host(self, endpoint: HostEndpoint) -> Holder:
+        return Holder(
+            labels=self._labels(labels.host_endpoint_labels(endpoint), endpoint.spec.profiles),
+            nets=tuple(map(ip_network, endpoint.spec.expected_ips)),
+            host=HostEndpointID(endpoint.metadata.name),
+            node=endpoint.spec.node,
+            interface_name=endpoint.spec.interface_name,
+            ports=endpoint.spec.ports,
+            profiles=endpoint.spec.profiles,
+        )
+
     def _set(self, network_set: NetworkSet | GlobalNetworkSet) -> Holder:
         own = labels.network_set_labels(network_set)
         return Holder(
@@ -104,7 +126,6 @@ def _profiles(resources: tuple[Resource, ...]) -> dict[str, Profile]:
 
 def _policies_in_order(resources: tuple[Resource, ...]) -> tuple[Policy, ...]:
     policies = [item for item in resources if isinstance(item, NetworkPolicy | GlobalNetworkPolicy)]
-    policies = [policy for policy in policies if tiers.acts_on_workloads(policy)]
     return tuple(sorted(policies, key=lambda item: tiers.policy_sort_key(tiers.policy_id(item), item.spec.order)))
 
 

@@ -11,9 +11,11 @@ from policy.graph.matching import Labels, SelectorIndex
 from policy.graph.resolver import Resolver
 from policy.graph.rulebook import Rulebook
 from policy.resources.profile import Profile
-from policy.rules import EndpointID, PolicyID
+from policy.rules import EndpointID, HostEndpointID, PolicyID
 from policy.selectors import Selector
 from policy.tiers import Policy
+
+GovernedID = EndpointID | HostEndpointID
 
 
 def profile_id(name: str) -> PolicyID:
@@ -27,7 +29,7 @@ class ActivePolicies:
     def __init__(self, rulebook: Rulebook, resolver: Resolver) -> None:
         self._rulebook = rulebook
         self._resolver = resolver
-        self._index: SelectorIndex[EndpointID] = SelectorIndex()
+        self._index: SelectorIndex[GovernedID] = SelectorIndex()
         self._policies: dict[PolicyID, Policy] = {}
         self._selectors: dict[PolicyID, Selector] = {}
         self._by_selector: dict[Selector, dict[PolicyID, None]] = {}
@@ -47,7 +49,7 @@ class ActivePolicies:
         elif governed_before:
             self._rulebook.drop(identity)
 
-    def on_labels(self, endpoint: EndpointID, labels: Labels | None) -> None:
+    def on_labels(self, endpoint: GovernedID, labels: Labels | None) -> None:
         """A local endpoint's labels changed, or it is gone or no longer local (None)."""
         for match in self._index.on_labels(endpoint, labels):
             matched = len(self._index.items_of(match.selector))
@@ -58,7 +60,7 @@ class ActivePolicies:
                 elif not matched:
                     self._rulebook.drop(identity)
 
-    def _governed(self, identity: PolicyID) -> frozenset[EndpointID]:
+    def _governed(self, identity: PolicyID) -> frozenset[GovernedID]:
         selector = self._selectors.get(identity)
         return frozenset() if selector is None else frozenset(self._index.items_of(selector))
 
@@ -86,8 +88,8 @@ class ActiveProfiles:
     def __init__(self, rulebook: Rulebook) -> None:
         self._rulebook = rulebook
         self._profiles: dict[str, Profile] = {}
-        self._names_of: dict[EndpointID, frozenset[str]] = {}
-        self._users: dict[str, dict[EndpointID, None]] = {}
+        self._names_of: dict[GovernedID, frozenset[str]] = {}
+        self._users: dict[str, dict[GovernedID, None]] = {}
 
     def on_profile(self, name: str, profile: Profile | None) -> None:
         """A profile came, changed or went (None)."""
@@ -101,7 +103,7 @@ class ActiveProfiles:
         elif was_active:
             self._rulebook.drop(profile_id(name))
 
-    def on_endpoint(self, endpoint: EndpointID, names: frozenset[str]) -> None:
+    def on_endpoint(self, endpoint: GovernedID, names: frozenset[str]) -> None:
         """A local endpoint names these profiles now; none, if it is gone or no longer local."""
         before = self._names_of.pop(endpoint, frozenset())
         if names:
@@ -111,13 +113,13 @@ class ActiveProfiles:
         for name in sorted(before - names):
             self._end(name, endpoint)
 
-    def _begin(self, name: str, endpoint: EndpointID) -> None:
+    def _begin(self, name: str, endpoint: GovernedID) -> None:
         is_first = name not in self._users
         self._users.setdefault(name, {})[endpoint] = None
         if is_first and name in self._profiles:
             self._rulebook.put(profile_id(name), self._profiles[name])
 
-    def _end(self, name: str, endpoint: EndpointID) -> None:
+    def _end(self, name: str, endpoint: GovernedID) -> None:
         del self._users[name][endpoint]
         if not self._users[name]:
             del self._users[name]

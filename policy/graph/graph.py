@@ -15,8 +15,9 @@ from typing import TypeVar
 from policy import endpoints, labels, tiers
 from policy.graph.active import ActivePolicies, ActiveProfiles
 from policy.graph.binder import PolicyBinder
+from policy.graph.hosts import LocalHostEndpoints
 from policy.graph.inheritance import LabelInheritance, LabelsChanged, Lineage
-from policy.graph.items import of_endpoint, of_network_set
+from policy.graph.items import of_endpoint, of_host_endpoint, of_network_set
 from policy.graph.locals import LocalEndpoints
 from policy.graph.memberships import Memberships
 from policy.graph.resolver import Resolver
@@ -28,8 +29,8 @@ from policy.resources.metadata import Resource, ResourceKey
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
 from policy.resources.sets import GlobalNetworkSet, NetworkSet
-from policy.resources.workload import WorkloadEndpoint
-from policy.rules import EndpointID, GraphEvent
+from policy.resources.workload import HostEndpoint, WorkloadEndpoint
+from policy.rules import EndpointID, GraphEvent, HostEndpointID
 from policy.tiers import Policy
 
 ResourceT = TypeVar("ResourceT", bound=Resource)
@@ -67,16 +68,19 @@ class CalcGraph:
         #          |       +----> ActiveProfiles ------^
         #          |                    ActivePolicies ---> Resolver ---> Sequencer
         #          +--------------------------------------------^
+        #     LocalHostEndpoints: likewise
         #
         self._resolver = Resolver(self._sequencer)
         self._policies = ActivePolicies(rulebook, self._resolver)
         self._profiles = ActiveProfiles(rulebook)
         self._locals = LocalEndpoints(node_name, self._policies, self._profiles, self._resolver)
+        self._hosts = LocalHostEndpoints(node_name, self._policies, self._profiles, self._resolver)
 
         # Documents become endpoints and profiles, and these labels in force:
         #
         #     WorkloadEndpoint, Pod -----------------> EndpointSource ---> LabelInheritance ---> LocalEndpoints
         #     Profile, Namespace, ServiceAccount ----> ProfileSource ------^            +------> Memberships
+        #     HostEndpoint ---------------------------> LabelInheritance ---> LocalHostEndpoints, Memberships
         #     NetworkSet, GlobalNetworkSet --------------------------------^
         #     Tier ----------------------------------> Resolver
         #     NetworkPolicy, GlobalNetworkPolicy ----> ActivePolicies
@@ -132,6 +136,8 @@ class CalcGraph:
         match key.kind:
             case "WorkloadEndpoint":
                 self._on_endpoints(self._endpoint_source.on_endpoint(identity, _expected(WorkloadEndpoint, resource)))
+            case "HostEndpoint":
+                self._on_host_endpoint(HostEndpointID(key.name), _expected(HostEndpoint, resource))
             case "Pod":
                 self._on_endpoints(self._endpoint_source.on_pod(identity, _expected(Pod, resource)))
             case "Profile":
@@ -145,8 +151,7 @@ class CalcGraph:
                 pass
 
     def _on_policy(self, key: ResourceKey, policy: Policy | None) -> None:
-        acts_here = policy is not None and tiers.acts_on_workloads(policy)
-        self._policies.on_policy(tiers.identity_of(key), policy if acts_here else None)
+        self._policies.on_policy(tiers.identity_of(key), policy)
 
     def _on_network_set(self, key: ResourceKey, network_set: NetworkSet | GlobalNetworkSet | None) -> None:
         if network_set is None:
@@ -165,6 +170,14 @@ class CalcGraph:
             self._on_labels(self._inheritance.on_item(identity, lineage))
             self._locals.on_endpoint(identity, endpoint, self._inheritance.labels_of(identity))
 
+    def _on_host_endpoint(self, identity: HostEndpointID, endpoint: HostEndpoint | None) -> None:
+        lineage = None
+        if endpoint is not None:
+            lineage = Lineage(labels.host_endpoint_labels(endpoint), endpoint.spec.profiles)
+            self._memberships.on_contribution(identity, of_host_endpoint(endpoint))
+        self._on_labels(self._inheritance.on_item(identity, lineage))
+        self._hosts.on_endpoint(identity, endpoint, self._inheritance.labels_of(identity))
+
     def _on_profile(self, meaning: ProfileMeaning) -> None:
         name, profile = meaning
         self._on_labels(self._inheritance.on_profile(name, profile.spec.labels_to_apply if profile else None))
@@ -173,7 +186,9 @@ class CalcGraph:
     def _on_labels(self, changes: Iterable[LabelsChanged]) -> None:
         for change in changes:
             self._memberships.on_labels(change)
-            if not isinstance(change.item, ResourceKey):
+            if isinstance(change.item, HostEndpointID):
+                self._hosts.on_labels(change.item, change.labels)
+            elif not isinstance(change.item, ResourceKey):
                 self._locals.on_labels(change.item, change.labels)
 
 

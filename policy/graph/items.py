@@ -2,16 +2,17 @@
 
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TypeVar
 
 from policy.resources.metadata import ResourceKey
 from policy.resources.sets import GlobalNetworkSet, NetworkSet
-from policy.resources.workload import EndpointPort, WorkloadEndpoint
-from policy.rules import EndpointID, IPNetwork
+from policy.resources.workload import EndpointPort, HostEndpoint, WorkloadEndpoint
+from policy.rules import EndpointID, HostEndpointID, IPNetwork
 
 PartT = TypeVar("PartT", bound=Hashable)
 
-ItemID = EndpointID | ResourceKey
+ItemID = EndpointID | HostEndpointID | ResourceKey
 """Endpoints by their id, network sets by their key."""
 
 
@@ -49,6 +50,12 @@ def of_endpoint(endpoint: WorkloadEndpoint) -> Contribution:
     """Addresses and the ports that have names."""
     ports = (port for port in endpoint.spec.ports if port.name)
     return Contribution(_once(endpoint.spec.ip_networks), _once(ports))
+
+
+def of_host_endpoint(endpoint: HostEndpoint) -> Contribution:
+    """Expected addresses and named ports; one that only names its interface is a member of nothing (Calico)."""
+    ports = (EndpointPort(name=port.name, protocol=port.protocol, port=port.port) for port in endpoint.spec.ports)
+    return Contribution(_once(map(ip_network, endpoint.spec.expected_ips)), _once(ports))
 
 
 def of_network_set(network_set: NetworkSet | GlobalNetworkSet) -> Contribution:

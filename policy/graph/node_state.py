@@ -13,6 +13,8 @@ from policy.rules import (
     EndpointRemoved,
     EndpointUpdated,
     GraphEvent,
+    HostEndpointRemoved,
+    HostEndpointUpdated,
     IPSetRemoved,
     IPSetUpdated,
     NodeState,
@@ -21,13 +23,14 @@ from policy.rules import (
 )
 
 
-def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:
+def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:  # noqa: C901 - one for each kind of event
     """The state after the events; the old one stays as it was.
 
     Cost: the number of things in the state, and the members of the sets that changed.
     """
     endpoints, policies = dict(state.endpoints), dict(state.policies)
     ip_sets, domain_sets = dict(state.ip_sets), dict(state.domain_sets)
+    hosts = dict(state.host_endpoints)
     for event in events:
         match event:
             case IPSetUpdated(identity, kind, added, removed):
@@ -47,6 +50,12 @@ def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:
                 endpoints[endpoint.endpoint.id] = endpoint
             case EndpointRemoved(identity):
                 del endpoints[identity]
+            case HostEndpointUpdated(host):
+                hosts[host.endpoint.id] = host
+            case HostEndpointRemoved(identity):
+                del hosts[identity]
             case _:
                 assert_never(event)
-    return NodeState(endpoints=endpoints, policies=policies, ip_sets=ip_sets, domain_sets=domain_sets)
+    return NodeState(
+        endpoints=endpoints, host_endpoints=hosts, policies=policies, ip_sets=ip_sets, domain_sets=domain_sets
+    )

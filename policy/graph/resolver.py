@@ -4,14 +4,26 @@ Changes only mark endpoints; `flush` resolves the marked ones. Endpoints that ar
 one answer, so a policy of a thousand that moves within its tier costs one sort, not one for each endpoint.
 """
 
-from collections.abc import Hashable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from policy import tiers
 from policy.graph.sequencer import Sequencer
 from policy.resources.policies import Tier
-from policy.rules import Direction, Endpoint, EndpointID, EndpointPolicy, EndpointTier, PolicyID
+from policy.rules import (
+    Action,
+    Direction,
+    Endpoint,
+    EndpointID,
+    EndpointPolicy,
+    EndpointTier,
+    HostEndpoint,
+    HostEndpointID,
+    HostEndpointPolicy,
+    PolicyID,
+    Stage,
+)
 from policy.tiers import Policy, TierOrder
 
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -26,6 +38,8 @@ class Standing:
     sort_key: tuple[float, str]
     is_ingress: bool
     is_egress: bool
+    stage: Stage
+    is_forward: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,17 @@ class LocalEndpoint:
     profiles: tuple[PolicyID, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LocalHostEndpoint:
+    """What is said of a host endpoint besides its policies."""
+
+    endpoint: HostEndpoint
+    profiles: tuple[PolicyID, ...]
+
+
+GovernedID = EndpointID | HostEndpointID
+
+
 class Resolver:
     """Knows who matches what; puts `EndpointPolicy` values out."""
 
@@ -44,9 +69,10 @@ class Resolver:
         self._tiers: dict[str, Tier] = {}
         self._standings: dict[PolicyID, Standing] = {}
         self._endpoints: dict[EndpointID, LocalEndpoint] = {}
-        self._policies_of: dict[EndpointID, set[PolicyID]] = {}
-        self._endpoints_of: dict[PolicyID, set[EndpointID]] = {}
-        self._dirty: set[EndpointID] = set()
+        self._hosts: dict[HostEndpointID, LocalHostEndpoint] = {}
+        self._policies_of: dict[GovernedID, set[PolicyID]] = {}
+        self._endpoints_of: dict[PolicyID, set[GovernedID]] = {}
+        self._dirty: set[GovernedID] = set()
 
     # --- Changes ---
 
@@ -71,7 +97,7 @@ class Resolver:
             self._standings[identity] = standing
         self._dirty |= self._endpoints_of.get(identity, set())
 
-    def on_match(self, endpoint: EndpointID, identity: PolicyID, *, is_match: bool) -> None:
+    def on_match(self, endpoint: GovernedID, identity: PolicyID, *, is_match: bool) -> None:
         """A policy began or ceased to act on an endpoint."""
         if is_match:
             self._policies_of.setdefault(endpoint, set()).add(identity)
@@ -89,12 +115,23 @@ class Resolver:
             self._endpoints[identity] = endpoint
         self._dirty.add(identity)
 
+    def on_host_endpoint(self, identity: HostEndpointID, endpoint: LocalHostEndpoint | None) -> None:
+        """A host endpoint of this node came, changed, or went (None)."""
+        if endpoint is None:
+            self._hosts.pop(identity, None)
+        else:
+            self._hosts[identity] = endpoint
+        self._dirty.add(identity)
+
     # --- Answers ---
 
     def flush(self) -> None:
         """Resolves what changed."""
         resolved: dict[frozenset[PolicyID], tuple[EndpointTier, ...]] = {}
         for identity in sorted(self._dirty):
+            if isinstance(identity, HostEndpointID):
+                self._flush_host(identity)
+                continue
             local = self._endpoints.get(identity)
             if local is None:
                 self._sequencer.endpoints.drop(identity)
@@ -108,7 +145,26 @@ class Resolver:
             )
         self._dirty.clear()
 
-    def _resolve(self, governing: frozenset[PolicyID]) -> tuple[EndpointTier, ...]:
+    def _flush_host(self, identity: HostEndpointID) -> None:
+        local = self._hosts.get(identity)
+        if local is None:
+            self._sequencer.host_endpoints.drop(identity)
+            return
+        told = HostEndpointPolicy(
+            endpoint=local.endpoint,
+            untracked=tuple(map(_open, self._chosen(identity, lambda policy: policy.stage is Stage.UNTRACKED))),
+            pre_dnat=tuple(map(_open, self._chosen(identity, lambda policy: policy.stage is Stage.PRE_DNAT))),
+            normal=self._chosen(identity, lambda policy: policy.stage is Stage.NORMAL),
+            forward=self._chosen(identity, lambda policy: policy.is_forward),
+            profiles=local.profiles,
+        )
+        self._sequencer.host_endpoints.put(identity, told)
+
+    def _chosen(self, identity: HostEndpointID, belongs: Callable[[Standing], bool]) -> tuple[EndpointTier, ...]:
+        governing = self._policies_of.get(identity, ())
+        return self._resolve([policy for policy in governing if belongs(self._standings[policy])])
+
+    def _resolve(self, governing: Iterable[PolicyID]) -> tuple[EndpointTier, ...]:
         by_tier: dict[str, list[PolicyID]] = {}
         for identity in sorted(governing, key=lambda policy: self._standings[policy].sort_key):
             by_tier.setdefault(self._standings[identity].tier, []).append(identity)
@@ -130,8 +186,15 @@ def _standing(identity: PolicyID, policy: Policy) -> Standing:
         tier=policy.spec.tier,
         sort_key=tiers.policy_sort_key(identity, policy.spec.order),
         is_ingress=tiers.governs(policy, Direction.INGRESS),
-        is_egress=tiers.governs(policy, Direction.EGRESS),
+        is_egress=tiers.governs(policy, Direction.EGRESS) and tiers.stage_of(policy) is not Stage.PRE_DNAT,
+        stage=tiers.stage_of(policy),
+        is_forward=tiers.acts_on_forward(policy),
     )
+
+
+def _open(tier: EndpointTier) -> EndpointTier:
+    """Before conntrack and before DNAT no tier denies at its end (Calico: untracked and pre-DNAT policy)."""
+    return replace(tier, default_action=Action.PASS)
 
 
 def _discard(sets: dict[KeyT, set[ValueT]], key: KeyT, value: ValueT) -> None:

@@ -10,8 +10,8 @@ from policy.graph.definitions import Definition
 from policy.graph.memberships import Memberships
 from policy.resources.metadata import ObjectMeta
 from policy.resources.profile import Profile
-from policy.rules import CompiledPolicy, Direction, PolicyID
-from policy.tiers import Policy
+from policy.rules import CompiledPolicy, Direction, PolicyID, Stage
+from policy.tiers import Policy, stage_of
 
 
 class Rulebook:
@@ -28,7 +28,10 @@ class Rulebook:
         ingress = compile_rules(source, Direction.INGRESS, resource.spec.ingress)
         egress = compile_rules(source, Direction.EGRESS, resource.spec.egress)
         self._hold(identity, ingress.definitions | egress.definitions)
-        self._binder.put(CompiledPolicy(id=identity, tier=source.tier, ingress=ingress.rules, egress=egress.rules))
+        stage = Stage.NORMAL if isinstance(resource, Profile) else stage_of(resource)
+        self._binder.put(
+            CompiledPolicy(id=identity, tier=source.tier, ingress=ingress.rules, egress=egress.rules, stage=stage)
+        )
 
     def drop(self, identity: PolicyID) -> None:
         """It acts on no local endpoint any more."""

@@ -21,6 +21,10 @@ from policy.rules import (
     EndpointRemoved,
     EndpointUpdated,
     GraphEvent,
+    HostEndpointID,
+    HostEndpointPolicy,
+    HostEndpointRemoved,
+    HostEndpointUpdated,
     IPSetID,
     IPSetKind,
     IPSetRemoved,
@@ -109,12 +113,13 @@ class IPSetOutbox:
 
 @dataclass(slots=True)
 class Sequencer:
-    """The outboxes of the graph's four kinds of output."""
+    """The outboxes of the graph's kinds of output."""
 
     ip_sets: IPSetOutbox = field(default_factory=IPSetOutbox)
     domain_sets: Outbox[DomainSetID, DomainSet] = field(default_factory=Outbox)
     policies: Outbox[PolicyID, CompiledPolicy] = field(default_factory=Outbox)
     endpoints: Outbox[EndpointID, EndpointPolicy] = field(default_factory=Outbox)
+    host_endpoints: Outbox[HostEndpointID, HostEndpointPolicy] = field(default_factory=Outbox)
 
     def flush(self) -> list[GraphEvent]:
         """Everything that changed, in dependency order."""
@@ -122,11 +127,14 @@ class Sequencer:
         domain_sets, lost_domain_sets = self.domain_sets.take()
         policies, lost_policies = self.policies.take()
         endpoints, lost_endpoints = self.endpoints.take()
+        hosts, lost_hosts = self.host_endpoints.take()
         return [
             *ip_sets,
             *map(DomainSetUpdated, domain_sets),
             *map(PolicyUpdated, policies),
             *map(EndpointUpdated, endpoints),
+            *map(HostEndpointUpdated, hosts),
+            *map(HostEndpointRemoved, lost_hosts),
             *map(EndpointRemoved, lost_endpoints),
             *map(PolicyRemoved, lost_policies),
             *map(DomainSetRemoved, lost_domain_sets),

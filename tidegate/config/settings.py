@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 
 from dnsagent.snapshot import Mode
 from nft.expr import RateLimit
+from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, FailsafePort
 from tidegate.config import kinds
+from tidegate.config.failsafe import failsafe_ports
 from tidegate.config.kinds import Kind
 from tidegate.config.servers import SystemResolvers, TrustedServerName, server
 
@@ -21,8 +23,9 @@ T = TypeVar("T")
 
 LOG_PREFIX_PATTERN = r"[a-zA-Z0-9%: /_-]*"
 MARK_BITS = 5
-"""One for Pass, one for packets that were held once, one for packets to the host itself; two at the other end of the
-mask: one for packets that are handed to a listener here, one for packets of the packet process's own sockets."""
+"""One for Pass, one for packets that were held once, one for what host endpoints allowed before conntrack or DNAT; two at
+the other end of the mask: one for packets that are handed to a listener here, one for packets of the packet process's
+own sockets."""
 
 
 class SourceSpoofing(StrEnum):
@@ -226,6 +229,14 @@ class Settings:
     default_endpoint_to_host_action: HostAction = _knob(
         "defaultEndpointToHostAction", _POLICY, kinds.choice(HostAction), HostAction.DROP,
         "A workload's packet to its own host, after its egress policy allowed it. Return leaves it to other tables.",
+    )  # fmt: skip
+    failsafe_inbound_host_ports: tuple[FailsafePort, ...] = _knob(
+        "failsafeInboundHostPorts", _POLICY, failsafe_ports(), FAILSAFE_INBOUND,
+        "Ports of the host that no host endpoint's policy closes, so that a wrong policy can be mended; or `none`.",
+    )  # fmt: skip
+    failsafe_outbound_host_ports: tuple[FailsafePort, ...] = _knob(
+        "failsafeOutboundHostPorts", _POLICY, failsafe_ports(), FAILSAFE_OUTBOUND,
+        "Ports that the host may always reach: its names, its addresses, its cluster.",
     )  # fmt: skip
     nftables_filter_deny_action: DenyAction = _knob(
         "nftablesFilterDenyAction", _POLICY, kinds.choice(DenyAction), DenyAction.DROP,

@@ -5,8 +5,18 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from policy.rules import CompiledPolicy, Direction, EndpointID, EndpointPolicy, PolicyID
+from policy.rules import (
+    EVERY_INTERFACE,
+    CompiledPolicy,
+    Direction,
+    EndpointID,
+    EndpointPolicy,
+    HostEndpointID,
+    HostEndpointPolicy,
+    PolicyID,
+)
 from tidegate.render.outline import Outline, domain_sets, outline
+from tidegate.render.places import HostPlace, asked
 from tidegate.render.tiers import PolicyList
 
 K = TypeVar("K", bound=Hashable)
@@ -19,6 +29,7 @@ class Dirty:
 
     policies: set[PolicyID] = field(default_factory=set)
     endpoints: set[EndpointID] = field(default_factory=set)
+    hosts: set[HostEndpointID] = field(default_factory=set)
     interfaces: set[str] = field(default_factory=set)
     lists: set[str] = field(default_factory=set)
     outlines: set[PolicyID] = field(default_factory=set)
@@ -31,16 +42,21 @@ class Mirror:
 
     policies: dict[PolicyID, CompiledPolicy] = field(default_factory=dict)
     endpoints: dict[EndpointID, EndpointPolicy] = field(default_factory=dict)
+    hosts: dict[HostEndpointID, HostEndpointPolicy] = field(default_factory=dict)
     outlines: dict[Direction, dict[PolicyID, Outline]] = field(
         default_factory=lambda: {direction: {} for direction in Direction}
     )
     lists: dict[str, PolicyList] = field(default_factory=dict)
     lists_of: dict[EndpointID, dict[Direction, str]] = field(default_factory=dict)
     """Of the endpoints whose interface is known; nothing is rendered for the others."""
+    lists_of_host: dict[HostEndpointID, dict[HostPlace, str]] = field(default_factory=dict)
+    """Of the host endpoints that have an interface, where they ask anybody."""
     naming: set[PolicyID] = field(default_factory=set)
     """Policies with names to learn."""
     dirty: Dirty = field(default_factory=Dirty)
-    _users: defaultdict[str, set[EndpointID]] = field(default_factory=lambda: defaultdict(set))
+    _users: defaultdict[str, set[EndpointID | tuple[HostEndpointID, HostPlace]]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
     """Endpoints by the name of a list they share."""
     _lists_with: defaultdict[PolicyID, set[str]] = field(default_factory=lambda: defaultdict(set))
     _claims: defaultdict[str, set[EndpointID]] = field(default_factory=lambda: defaultdict(set))
@@ -65,6 +81,26 @@ class Mirror:
         if endpoint is not None:
             self.endpoints[endpoint_id] = endpoint
             self._link(endpoint)
+
+    def put_host(self, identity: HostEndpointID, host: HostEndpointPolicy | None) -> None:
+        """Sets or removes a host endpoint."""
+        self.dirty.hosts.add(identity)
+        self.hosts.pop(identity, None)
+        for place, name in self.lists_of_host.pop(identity, {}).items():
+            self._leave(name, (identity, place))
+        if host is not None:
+            self.hosts[identity] = host
+            if host.endpoint.interfaces:
+                found = {place: asked(host, place) for place in HostPlace}
+                self.lists_of_host[identity] = {
+                    place: self._share((identity, place), wanted) for place, wanted in found.items() if wanted
+                }
+
+    @property
+    def host_of_others(self) -> HostEndpointID | None:
+        """The host endpoint for every interface that no other has: at most one (`policy.hosts.protected`)."""
+        found = (one for one in self.lists_of_host if EVERY_INTERFACE in self.hosts[one].endpoint.interfaces)
+        return min(found, default=None)
 
     def owner(self, interface: str) -> EndpointPolicy | None:
         """The endpoint that has the interface.
@@ -98,12 +134,15 @@ class Mirror:
             return
         self.naming.symmetric_difference_update({policy})
         for name in self._lists_with.get(policy, ()):
-            self.dirty.interfaces |= {self.endpoints[user].endpoint.interface_name for user in self._users[name]}
+            workloads = (user for user in self._users[name] if not isinstance(user, tuple))
+            self.dirty.interfaces |= {self.endpoints[user].endpoint.interface_name for user in workloads}
 
     def _link(self, endpoint: EndpointPolicy) -> None:
         identity, interface = endpoint.endpoint.id, endpoint.endpoint.interface_name
         if interface:
-            self.lists_of[identity] = {direction: self._share(endpoint, direction) for direction in Direction}
+            self.lists_of[identity] = {
+                direction: self._share(identity, PolicyList.of(endpoint, direction)) for direction in Direction
+            }
             self._claims[interface].add(identity)
             self.dirty.interfaces.add(interface)
 
@@ -115,9 +154,8 @@ class Mirror:
             _discard(self._claims, interface, identity)
             self.dirty.interfaces.add(interface)
 
-    def _share(self, endpoint: EndpointPolicy, direction: Direction) -> str:
-        wanted = PolicyList.of(endpoint, direction)
-        self._users[wanted.name].add(endpoint.endpoint.id)
+    def _share(self, user: EndpointID | tuple[HostEndpointID, HostPlace], wanted: PolicyList) -> str:
+        self._users[wanted.name].add(user)
         if wanted.name not in self.lists:
             self.lists[wanted.name] = wanted
             self.dirty.lists.add(wanted.name)
@@ -125,8 +163,8 @@ class Mirror:
                 self._lists_with[policy].add(wanted.name)
         return wanted.name
 
-    def _leave(self, name: str, endpoint: EndpointID) -> None:
-        _discard(self._users, name, endpoint)
+    def _leave(self, name: str, user: EndpointID | tuple[HostEndpointID, HostPlace]) -> None:
+        _discard(self._users, name, user)
         if name not in self._users:
             self.dirty.lists.add(name)
             for policy in self.lists.pop(name).policies:

@@ -6,7 +6,16 @@ the same on every node and after every restart, and a changed name means a chang
 
 import hashlib
 
-from policy.rules import Direction, DomainSetID, EndpointID, EndpointTier, IPSetID, PolicyID, RuleID
+from policy.rules import (
+    Direction,
+    DomainSetID,
+    EndpointID,
+    EndpointTier,
+    HostEndpointID,
+    IPSetID,
+    PolicyID,
+    RuleID,
+)
 
 FROM_ENDPOINT = "from-endpoint"
 """Verdict map: interface of a workload -> what it may send."""
@@ -24,6 +33,13 @@ DENY_EGRESS = "deny-egress"
 DENY_INGRESS = "deny-ingress"
 QUEUE_ANSWERS = "queue-answers"
 QUEUE_DENIED = "queue-denied"
+
+FAILSAFE_IN = "failsafe-in"
+FAILSAFE_OUT = "failsafe-out"
+FAILSAFE_IN_RAW = "failsafe-in-raw"
+FAILSAFE_OUT_RAW = "failsafe-out-raw"
+HOST_SENT = "host-sent"
+"""What the host itself sends: asked from `output`, or from `postrouting` where NAT changed the way."""
 
 PROFILE_KIND = "Profile"
 NO_PROFILE = PolicyID(name="", namespace="", kind=PROFILE_KIND)
@@ -77,6 +93,11 @@ def list_chain(chains: tuple[str, ...], direction: Direction) -> str:
 def endpoint_chain(endpoint: EndpointID, direction: Direction) -> str:
     """The chain of one endpoint: the entry of its interface in the verdict map."""
     return f"{'from' if direction is Direction.EGRESS else 'to'}-{digest(endpoint)}"
+
+
+def host_chain(endpoint: HostEndpointID, place: str) -> str:
+    """The chain of one host endpoint at one of the places of `tidegate.render.places`."""
+    return f"{place}-{digest(endpoint)}"
 
 
 def source_chain(endpoint: EndpointID) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from nft import expr
 from nft.model import Chain, Rule
-from policy.rules import Action, CompiledPolicy, CompiledRule, Direction
+from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, Stage
 from tidegate.render import log, names
 from tidegate.render.content import ContentSets
 from tidegate.render.fragment import Fragment
@@ -33,19 +33,25 @@ def rules_of(policy: CompiledPolicy, direction: Direction) -> tuple[CompiledRule
 def _chain(policy: CompiledPolicy, direction: Direction, content: ContentSets, settings: RenderSettings) -> Chain:
     is_profile = policy.id.kind == names.PROFILE_KIND
     rules = [
-        Rule((*condition, *_verdict(rule, settings, is_profile=is_profile)), names.comment(rule.id))
+        Rule((*condition, *_verdict(rule, policy.stage, settings, is_profile=is_profile)), names.comment(rule.id))
         for rule in rules_of(policy, direction)
         for condition in conditions(rule, content)
     ]
     return Chain(names.policy_chain(policy.id, direction), tuple(rules))
 
 
-def _verdict(rule: CompiledRule, settings: RenderSettings, *, is_profile: bool) -> Iterator[expr.Statement]:
+def _verdict(
+    rule: CompiledRule, stage: Stage, settings: RenderSettings, *, is_profile: bool
+) -> Iterator[expr.Statement]:
     if rule.action is Action.LOG and settings.log_limit is not None:
         yield settings.log_limit
     yield expr.Counter()
     match rule.action:
         case Action.ALLOW:
+            if stage is Stage.UNTRACKED:
+                yield expr.NoTrack()
+            if stage is not Stage.NORMAL:
+                yield expr.SetMark(settings.host_mark, settings.host_mark)
             yield expr.Accept()
         case Action.DENY:
             yield expr.Goto(names.DENY_EGRESS if rule.id.direction is Direction.EGRESS else names.DENY_INGRESS)

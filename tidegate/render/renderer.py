@@ -15,10 +15,11 @@ from typing import assert_never
 
 from nft.model import Set, Table
 from policy import rules
-from policy.rules import Direction, EndpointID, IPSetID
+from policy.rules import Direction, EndpointID, HostEndpointID, IPSetID
 from tidegate.render import names, sets
 from tidegate.render.endpoint import render_chains, render_interface
 from tidegate.render.fragment import EMPTY, Fragment, TableChange, has_elements
+from tidegate.render.hosts import HostBase, empty_chains, render_host
 from tidegate.render.ledger import Ledger
 from tidegate.render.members import Members
 from tidegate.render.mirror import Dirty, Mirror
@@ -38,6 +39,7 @@ class Renderer:
         self._mirror = Mirror()
         self._ledger = Ledger()
         self._members = Members()
+        self._empty_chains = {chain.name: chain for chain in empty_chains()}
         self._lists = {
             direction: ListRenderer(self._mirror.outlines[direction], direction, settings.pass_mark)
             for direction in Direction
@@ -53,7 +55,9 @@ class Renderer:
         self._render_dirty()
         change = self._ledger.take()
         members = {name: item for name, item in self._members.take().items() if change.sets.get(name, item) is not None}
-        return replace(change, elements={**change.elements, **members})
+        # Chains of the base are never gone: without host endpoints they are empty.
+        chains = {name: chain or self._empty_chains.get(name) for name, chain in change.chains.items()}
+        return replace(change, chains=chains, elements={**change.elements, **members})
 
     def table(self) -> Table:
         """The whole table as it is now. Proportional to the node: for start-up and for a resync."""
@@ -82,6 +86,10 @@ class Renderer:
                 self._mirror.put_endpoint(event.endpoint.endpoint.id, event.endpoint)
             case rules.EndpointRemoved():
                 self._mirror.put_endpoint(event.id, None)
+            case rules.HostEndpointUpdated():
+                self._mirror.put_host(event.endpoint.endpoint.id, event.endpoint)
+            case rules.HostEndpointRemoved():
+                self._mirror.put_host(event.id, None)
             case _:
                 assert_never(event)
 
@@ -118,6 +126,10 @@ class Renderer:
             self._ledger.put(("list", name), self._list(name))
         for endpoint in dirty.endpoints:
             self._ledger.put(("endpoint", endpoint), self._endpoint(endpoint))
+        for host in dirty.hosts:
+            self._ledger.put(("host", host), self._host(host))
+        if dirty.hosts:
+            self._ledger.put("hosts", self._host_base())
         for interface in dirty.interfaces:
             self._ledger.put(("interface", interface), self._interface(interface))
         mirror.dirty = Dirty()
@@ -133,6 +145,16 @@ class Renderer:
         if known is None or not known.endpoint.interface_name:
             return EMPTY
         return render_chains(known.endpoint, self._mirror.lists_of[endpoint_id], self._settings)
+
+    def _host(self, identity: HostEndpointID) -> Fragment:
+        lists = self._mirror.lists_of_host.get(identity)
+        return EMPTY if lists is None else render_host(self._mirror.hosts[identity], lists, self._settings)
+
+    def _host_base(self) -> Fragment:
+        lists = self._mirror.lists_of_host
+        if not lists:
+            return EMPTY
+        return HostBase(lists, self._mirror.host_of_others).fragment(self._settings)
 
     def _interface(self, interface: str) -> Fragment:
         owner = self._mirror.owner(interface)
@@ -151,6 +173,8 @@ def events_of(state: rules.NodeState) -> Iterator[rules.GraphEvent]:
         yield rules.PolicyUpdated(policy)
     for endpoint in state.endpoints.values():
         yield rules.EndpointUpdated(endpoint)
+    for host in state.host_endpoints.values():
+        yield rules.HostEndpointUpdated(host)
 
 
 def render_table(state: rules.NodeState, settings: RenderSettings) -> Table:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
+from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, FailsafePort
 from tidegate.config.settings import DenyAction, HostAction, Settings, SourceCheck, SourceSpoofing
 
 
@@ -28,6 +29,8 @@ class RenderSettings:
     """New ones of one workload that are taken over; what comes faster passes unread, so that nobody keeps the learner
     busy for the others."""
     tcp_connections_burst: int = 400
+    host_mark: int = 0x40000
+    """Mark bit of a packet that doNotTrack or preDNAT policy allowed: host endpoints' later policy leaves it alone."""
     answer_queue: int = 101
     """NFQUEUE number of held DNS answers (Calico: DNSPacketsNfqueueID)."""
     denied_queue: int = 100
@@ -50,6 +53,8 @@ class RenderSettings:
     """An interface with such a name and no endpoint belongs to a workload we don't know yet: nothing passes."""
     endpoint_to_host: HostAction = HostAction.DROP
     """In a table of our own Accept can do no more than Return: it ends our base chain, other tables go on."""
+    failsafe_inbound: tuple[FailsafePort, ...] = FAILSAFE_INBOUND
+    failsafe_outbound: tuple[FailsafePort, ...] = FAILSAFE_OUTBOUND
     source_check: SourceCheck = SourceCheck.STRICT
     honours_source_prefixes: bool = False
     """Admit an endpoint's `allowed_source_prefixes` (Calico: WorkloadSourceSpoofing=Any)."""
@@ -86,7 +91,7 @@ def from_configuration(
     settings: Settings, trusted_servers: tuple[TrustedServer, ...], *, table_name: str = "tidegate"
 ) -> RenderSettings:
     """The configuration as the renderer wants it; the servers' names have been resolved to addresses by the caller."""
-    pass_mark, repeated_mark = _lowest_bits(settings.nftables_mark_mask)
+    pass_mark, repeated_mark, host_mark = _lowest_bits(settings.nftables_mark_mask)
     intercept_mark, agent_mark = _highest_bits(settings.nftables_mark_mask)
     limit = settings.log_action_rate_limit
     return RenderSettings(
@@ -97,6 +102,7 @@ def from_configuration(
         agent_mark=agent_mark,
         intercept_port=settings.dns_intercept_port,
         reads_tcp=settings.dns_read_tcp,
+        host_mark=host_mark,
         answer_queue=settings.dns_packets_nfqueue_id,
         denied_queue=settings.dns_policy_nfqueue_id,
         query_group=settings.dns_query_log_group,
@@ -106,6 +112,8 @@ def from_configuration(
         learned_set_size=settings.dns_learned_set_size,
         interface_prefixes=settings.interface_prefix,
         endpoint_to_host=settings.default_endpoint_to_host_action,
+        failsafe_inbound=settings.failsafe_inbound_host_ports,
+        failsafe_outbound=settings.failsafe_outbound_host_ports,
         source_check=settings.workload_source_check,
         honours_source_prefixes=settings.workload_source_spoofing is SourceSpoofing.ANY,
         deny_action=settings.nftables_filter_deny_action,
@@ -117,11 +125,12 @@ def from_configuration(
     )
 
 
-def _lowest_bits(mask: int) -> tuple[int, int]:
-    """The two lowest bits of the mask. The configuration has checked that there are so many."""
+def _lowest_bits(mask: int) -> tuple[int, int, int]:
+    """The three lowest bits of the mask. The configuration has checked that there are so many."""
     first = mask & -mask
-    rest = mask ^ first
-    return first, rest & -rest
+    second = (mask ^ first) & -(mask ^ first)
+    rest = mask ^ first ^ second
+    return first, second, rest & -rest
 
 
 def _highest_bits(mask: int) -> tuple[int, int]:

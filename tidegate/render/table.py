@@ -7,6 +7,7 @@ from tidegate.render.base import base_chains
 from tidegate.render.dns import server_elements, server_sets
 from tidegate.render.family import FAMILIES
 from tidegate.render.fragment import has_elements
+from tidegate.render.places import HostPlace
 from tidegate.render.settings import RenderSettings
 
 _MAX_INTERFACES = 65536
@@ -19,7 +20,7 @@ def static_table(settings: RenderSettings) -> Table:
     elements: dict[str, frozenset[Key]] = {name: frozenset() for name, item in sets.items() if has_elements(item)}
     maps = {
         name: VerdictMapping(name=name, key=(KeyType.IFNAME,))
-        for name in (names.FROM_ENDPOINT, names.TO_ENDPOINT, names.SOURCE_PREFIXES)
+        for name in (names.FROM_ENDPOINT, names.TO_ENDPOINT, names.SOURCE_PREFIXES, *map(str, HostPlace))
     }
     return Table(
         name=settings.table_name,

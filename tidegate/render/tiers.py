@@ -11,7 +11,7 @@ asked about packets of that protocol only. A policy that selects the endpoint in
 gets no jump, but counts for the end of its tier. Staged policies are not there at all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from nft import expr
@@ -34,16 +34,31 @@ class PolicyList:
     tiers: tuple[EndpointTier, ...]
     """Those that have a policy in this direction."""
     profiles: tuple[PolicyID, ...]
+    is_open: bool = False
+    """Nothing denies behind it: who comes to its end goes on."""
 
     @classmethod
     def of(cls, endpoint: EndpointPolicy, direction: Direction) -> "PolicyList":
         """The endpoint's."""
-        tiers = tuple(tier for tier in endpoint.tiers if listed(tier, direction))
+        return cls.ask(endpoint.tiers, endpoint.profiles, direction)
+
+    @classmethod
+    def ask(
+        cls,
+        tiers: Iterable[EndpointTier],
+        profiles: tuple[PolicyID, ...],
+        direction: Direction,
+        *,
+        is_open: bool = False,
+    ) -> "PolicyList":
+        """The tiers that have policies in the direction, then the profiles."""
+        speaking = tuple(tier for tier in tiers if listed(tier, direction))
         chains = (
-            *(names.tier_chain(tier, direction) for tier in tiers),
-            *(names.policy_chain(profile, direction) for profile in endpoint.profiles),
+            *(names.tier_chain(tier, direction) for tier in speaking),
+            *(names.policy_chain(profile, direction) for profile in profiles),
+            *(("open",) if is_open else ()),
         )
-        return cls(names.list_chain(chains, direction), direction, tiers, endpoint.profiles)
+        return cls(names.list_chain(chains, direction), direction, speaking, profiles, is_open)
 
     @property
     def policies(self) -> Iterator[PolicyID]:
@@ -80,7 +95,8 @@ class ListRenderer:
                 jumps.append(Rule((expr.Jump(chain.name),)))
                 yield chain
         profiles = [rule for profile in wanted.profiles for rule in self._ask(profile, "")]
-        yield Chain(wanted.name, (*jumps, *profiles, _deny(names.no_profile(self._direction))))
+        end = () if wanted.is_open else (_deny(names.no_profile(self._direction)),)
+        yield Chain(wanted.name, (*jumps, *profiles, *end))
 
     def _tier(self, tier: EndpointTier, decisive: list[PolicyID]) -> Chain:
         rules = [rule for policy in decisive for rule in self._ask(policy, tier.name)]
