@@ -115,19 +115,34 @@ class Simulator:
             self._hooks.setdefault(hook.hook, []).append((name, hook))
         self._check_ways([name for name, _ in hooked])
 
-    def run(self, packet: Packet, hooks: Sequence[str], listener: Listener | None = None) -> Outcome:
+    def run(
+        self,
+        packet: Packet,
+        hooks: Sequence[str],
+        listener: Listener | None = None,
+        *,
+        only: Collection[str] | None = None,
+    ) -> Outcome:
         """Takes the packet through the hooks in order, until something ends it.
+
+        Args:
+            packet: the packet.
+            hooks: by name, in the order in which it passes them.
+            listener: reads the queues.
+            only: the base chains that it meets, to ask about a part of its way; all, where none are named.
 
         Raises:
             SimulationError: the listener repeats without end.
         """
         run = Run(packet, packet.mark)
-        end = self._through(run, hooks, listener)
+        end = self._through(run, hooks, listener, only)
         return Outcome(end=end, trace=tuple(run.trace), mark=run.mark, queue=run.queue, logs=tuple(run.logs))
 
-    def _through(self, run: Run, hooks: Sequence[str], listener: Listener | None) -> End:
+    def _through(self, run: Run, hooks: Sequence[str], listener: Listener | None, only: Collection[str] | None) -> End:
         for hook in hooks:
             for name, hung in self._hooks.get(hook, ()):
+                if only is not None and name not in only:
+                    continue
                 _enter(run, hung)
                 end = self._base_chain(name, hung.policy, run, listener)
                 if end is not End.ACCEPT:

@@ -10,15 +10,17 @@ tiers, so that a mistake in either shows as a difference.
 from policy.evaluate.frame import Frame
 from policy.evaluate.judge import judge
 from policy.evaluate.packet import LearnedName, Packet, Party
-from policy.evaluate.verdict import DirectionVerdict, Happened, TraceStep, Verdict
-from policy.evaluate.world import Holder, World
+from policy.evaluate.verdict import DECIDING, DirectionVerdict, Happened, TraceStep, Verdict
+from policy.evaluate.world import Holder, Links, World
 
 __all__ = [
+    "DECIDING",
     "DirectionVerdict",
     "Frame",
     "Happened",
     "Holder",
     "LearnedName",
+    "Links",
     "Packet",
     "Party",
     "TraceStep",

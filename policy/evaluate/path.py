@@ -84,7 +84,9 @@ class Route:
         """Who is asked on the receiver's node."""
         source, destination = self.packet.source, self.packet.destination
         arrival = Place.UNTRACKED, Place.PRE_DNAT
-        if self.receiver is not None and source.host != (self.receiver.node or None):
+        if self.receiver is not None:
+            if source.host is not None and source.host == self.receiver.node:
+                return
             if not self._is_on(self.sender, self.receiver.node):
                 interface = destination.interface
                 yield from self._asked(self.receiver.node, interface, Direction.INGRESS, *arrival, Place.FORWARD)

@@ -68,8 +68,8 @@ def test_a_forgotten_criterion_is_noticed(what, monkeypatch):
 def test_a_pass_that_leaves_no_mark_is_noticed(monkeypatch):
     verdict = policy_module._verdict
 
-    def unmarked(rule, settings, **options):
-        return (item for item in verdict(rule, settings, **options) if not isinstance(item, SetMark))
+    def unmarked(rule, stage, settings, **options):
+        return (item for item in verdict(rule, stage, settings, **options) if not isinstance(item, SetMark))
 
     monkeypatch.setattr(policy_module, "_verdict", unmarked)
     assert is_noticed()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policy.evaluate import DirectionVerdict, Happened, TraceStep, Verdict
+from policy.evaluate import DECIDING, DirectionVerdict, Happened, TraceStep, Verdict
 from policy.rules import PolicyID
 
 PROFILE_TIER = "__PROFILE__"
@@ -24,6 +24,8 @@ class Step:
     policy: PolicyID | None = None
     rule: int = -1
     reason: str = ""
+    at: str = ""
+    """The host endpoint that was asked, and where; "" is a workload, or an oracle that cannot tell."""
 
     @property
     def document(self) -> dict[str, Any]:
@@ -32,29 +34,35 @@ class Step:
             "happened": self.happened,
             **_place(self),
             **({"reason": self.reason} if self.reason else {}),
+            **({"at": self.at} if self.at else {}),
         }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DirectionAnswer:
-    """One endpoint's judgement; the last step of the trace decided."""
+    """The judgement of all who were asked on one side."""
 
     is_allowed: bool
     trace: tuple[Step, ...]
     staged: tuple[Step, ...] = ()
 
     @property
+    def deciding(self) -> Step:
+        """The step that denied, or the last that allowed."""
+        return next((step for step in reversed(self.trace) if step.happened in DECIDING), self.trace[-1])
+
+    @property
     def decision(self) -> tuple[bool, str, PolicyID | None, int]:
         """What two oracles must agree on."""
-        last = self.trace[-1]
-        return (self.is_allowed, last.tier, last.policy, last.rule)
+        step = self.deciding
+        return (self.is_allowed, step.tier, step.policy, step.rule)
 
     @property
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
             "verdict": word(is_allowed=self.is_allowed),
-            **_place(self.trace[-1]),
+            **_place(self.deciding),
             "trace": [step.document for step in self.trace],
             "staged": [step.document for step in self.staged],
         }
@@ -62,7 +70,7 @@ class DirectionAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The judgement of both sides; None where that side is no workload endpoint."""
+    """The judgement of both sides; None where nobody is asked on that side."""
 
     egress: DirectionAnswer | None
     ingress: DirectionAnswer | None
@@ -105,7 +113,14 @@ def _direction(verdict: DirectionVerdict | None) -> DirectionAnswer | None:
 
 def _steps(steps: tuple[TraceStep, ...]) -> tuple[Step, ...]:
     return tuple(
-        Step(happened=step.happened, tier=_tier(step), policy=step.policy, rule=step.rule, reason=step.reason)
+        Step(
+            happened=step.happened,
+            tier=_tier(step),
+            policy=step.policy,
+            rule=step.rule,
+            reason=step.reason,
+            at=step.at,
+        )
         for step in steps
     )
 

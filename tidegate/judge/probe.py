@@ -19,7 +19,7 @@ ECHO_REQUEST = {1: 8, 58: 128}
 """The ICMP type of a probe that names none."""
 
 _KEYS = frozenset(("id", "from", "to", "protocol", "port", "sourcePort", "icmpType", "icmpCode", "service", "family"))
-_PARTY_KEYS = frozenset(("pod", "endpoint", "ip", "host"))
+_PARTY_KEYS = frozenset(("pod", "endpoint", "ip", "host", "interface"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,17 @@ class PartyReference:
     """Where in the probe it stands, for messages."""
     endpoint: EndpointID | None = None
     host: str | None = None
+    host_endpoint: str | None = None
+    """By its name: the interface of a host that it protects."""
     address: IPAddress | None = None
     """With `host`, the one of its addresses that is meant."""
+    interface: str = ""
+    """Of the party's node: the one that leads to the other party. "" leaves it to the addresses."""
+
+    @property
+    def name(self) -> str:
+        """Who it is, for messages."""
+        return self.endpoint or self.host_endpoint or self.host or str(self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +116,18 @@ def _party(fields: Fields, key: str) -> PartyReference:
     if len(named) > 1 or (address is not None and named and host is None) or not (named or address):
         raise ProbeError(key, "cannot be read: one of pod, endpoint, ip and host is needed")
     identity = pod or endpoint
+    interface = party.text("interface") or ""
+    if endpoint is not None and "/" not in endpoint:
+        return PartyReference(path=key, host_endpoint=endpoint, interface=interface)
     if identity is not None and identity.count("/") != 1:
         raise ProbeError(f"{key}.{'pod' if pod else 'endpoint'}", f"cannot be {identity!r}: namespace/name is needed")
-    return PartyReference(path=key, endpoint=EndpointID(identity) if identity else None, host=host, address=address)
+    return PartyReference(
+        path=key,
+        endpoint=EndpointID(identity) if identity else None,
+        host=host,
+        address=address,
+        interface=interface,
+    )
 
 
 def _completed(probe: Probe) -> Probe:

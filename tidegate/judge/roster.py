@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from policy.endpoints import endpoint_id, workload_endpoints
-from policy.evaluate import LearnedName, Packet, Party
+from policy.evaluate import LearnedName, Links, Packet, Party
 from policy.resources.metadata import Resource
-from policy.resources.workload import WorkloadEndpoint
-from policy.rules import EndpointID, IPAddress
+from policy.resources.workload import HostEndpoint, WorkloadEndpoint
+from policy.rules import EVERY_INTERFACE, EndpointID, IPAddress
 from tidegate.judge.errors import ProbeError
+from tidegate.judge.links import host_endpoints, paper_links, uplink
 from tidegate.judge.probe import PartyReference, Probe
 
 _UNTOLD_HOST = {4: ip_address("192.0.0.8"), 6: ip_address("100::8")}
@@ -16,10 +17,15 @@ _UNTOLD_HOST = {4: ip_address("192.0.0.8"), 6: ip_address("100::8")}
 
 
 class Roster:
-    """The workload endpoints of the resources, by id and by address."""
+    """The endpoints of the resources, by id and by address."""
 
-    def __init__(self, resources: Iterable[Resource]) -> None:
-        self._endpoints = {endpoint_id(endpoint): endpoint for endpoint in workload_endpoints(resources)}
+    def __init__(self, resources: Iterable[Resource], links: Links | None = None) -> None:
+        """`links`: the interfaces of nodes, where more is known of them than host endpoints say."""
+        known = tuple(resources)
+        self._endpoints = {endpoint_id(endpoint): endpoint for endpoint in workload_endpoints(known)}
+        self._hosts = {item.metadata.name: item for item in host_endpoints(known)}
+        self.links: Links = {**paper_links(known), **(links or {})}
+        """Addresses by node and interface."""
         self._by_address: dict[IPAddress, EndpointID] = {}
         for identity in sorted(self._endpoints, reverse=True):
             self._by_address.update(dict.fromkeys(_addresses(self._endpoints[identity]), identity))
@@ -65,24 +71,63 @@ class Roster:
         for party in parties:
             if not any(self._has(party, version) for version in candidates):
                 families = " or ".join(f"IPv{version}" for version in candidates)
-                raise ProbeError(party.path, f"cannot send or receive: {party.endpoint} has no {families} address")
+                raise ProbeError(party.path, f"cannot send or receive: {party.name} has no {families} address")
         raise ProbeError("", "cannot connect: the two have no address family in common")
 
     def _has(self, party: PartyReference, version: int) -> bool:
+        if party.host_endpoint is not None:
+            return self._may_have(party, version)
         if party.endpoint is None:
             return party.address is None or party.address.version == version
         if party.endpoint not in self._endpoints:
             raise ProbeError(party.path, f"cannot find {party.endpoint} among the pods and workload endpoints")
         return any(address.version == version for address in _addresses(self._endpoints[party.endpoint]))
 
+    def _may_have(self, party: PartyReference, version: int) -> bool:
+        """A host endpoint that expects no address may have any."""
+        endpoint = self._hosts.get(party.host_endpoint or "")
+        if endpoint is None:
+            raise ProbeError(f"{party.path}.endpoint", f"cannot find the host endpoint {party.host_endpoint}")
+        expected = endpoint.spec.expected_ips
+        return not expected or any(address.version == version for address in expected)
+
     def _party(self, party: PartyReference, version: int) -> Party:
         if party.host is not None:
-            return Party(address=party.address or _UNTOLD_HOST[version], host=party.host)
+            return self._host(party.host, party.address, party.interface, version)
+        if party.host_endpoint is not None:
+            return self._protected(self._hosts[party.host_endpoint], party.interface, version)
         if party.endpoint is None:
             assert party.address is not None  # the parser lets nothing else through
-            return Party(address=party.address, endpoint=self._by_address.get(party.address))
-        own = _addresses(self._endpoints[party.endpoint])
-        return Party(address=next(item for item in own if item.version == version), endpoint=party.endpoint)
+            return self._at(party.address, party.interface)
+        address = next(item for item in _addresses(self._endpoints[party.endpoint]) if item.version == version)
+        return self._workload(party.endpoint, address, party.interface)
+
+    def _at(self, address: IPAddress, interface: str) -> Party:
+        """Whoever has the address: a workload, a host that is expected to have it, or nobody."""
+        if identity := self._by_address.get(address):
+            return self._workload(identity, address, interface)
+        nodes = (item.spec.node for item in self._hosts.values() if address in item.spec.expected_ips)
+        if (node := next(nodes, None)) is not None:
+            return self._host(node, address, interface, address.version)
+        return Party(address=address, interface=interface)
+
+    def _workload(self, identity: EndpointID, address: IPAddress, interface: str) -> Party:
+        node = self._endpoints[identity].spec.node
+        return Party(address=address, endpoint=identity, interface=interface or uplink(self.links.get(node, {}), None))
+
+    def _host(self, node: str, address: IPAddress | None, interface: str, version: int) -> Party:
+        """An address that is not told is one of the interface's, or the first that any interface has."""
+        interfaces = self.links.get(node, {})
+        preferred = [interfaces[interface]] if interface in interfaces else list(interfaces.values())
+        own = (item for having in preferred for item in sorted(having, key=int) if item.version == version)
+        chosen = address or next(own, _UNTOLD_HOST[version])
+        return Party(address=chosen, host=node, interface=interface or uplink(interfaces, chosen))
+
+    def _protected(self, endpoint: HostEndpoint, interface: str, version: int) -> Party:
+        spec = endpoint.spec
+        address = next((item for item in spec.expected_ips if item.version == version), None)
+        named = "" if spec.interface_name == EVERY_INTERFACE else spec.interface_name
+        return self._host(spec.node, address, interface or named, version)
 
 
 def _addresses(endpoint: WorkloadEndpoint) -> list[IPAddress]:

@@ -31,8 +31,8 @@ class Session:
         known, facts = tuple(resources), tuple(learned)
         self._roster = roster
         self._facts = facts
-        self._world = None if oracle is Oracle.SIMULATE else World(known)
-        self._simulation = None if oracle is Oracle.EVALUATE else Simulation(known, facts)
+        self._world = None if oracle is Oracle.SIMULATE else World(known, roster.links)
+        self._simulation = None if oracle is Oracle.EVALUATE else Simulation(known, facts, links=roster.links)
 
     def answers(self, probe: Probe) -> dict[Oracle, Answer]:
         """Each oracle's answer, the reference's first.

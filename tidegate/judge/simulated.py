@@ -1,16 +1,17 @@
 """The second oracle: the rules that a node would have in its kernel, run in Python.
 
-Each side is judged where it is: what a workload sends at its own node, on the way to somewhere outside, and what one
-receives at its own node, coming from outside, so that both are heard even if one denies.
+Each side is judged where it is: what is sent at the sender's node, what is received at the receiver's, so that both are
+heard even if one denies. Between two workloads of one node the base chains are shared out between the sides.
 
     resources -> graph of the node -> rendered table -> simulated packet -> comments of the rules it met -> answer
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
 from nft import matching, simulate
-from policy.evaluate import LearnedName, Packet
+from policy.evaluate import LearnedName, Links, Packet
+from policy.hosts import owner
 from policy.resources.metadata import Resource
 from policy.rules import EndpointID, EndpointPolicy, NodeState
 from tidegate.judge.answer import Answer, DirectionAnswer, Step
@@ -20,18 +21,29 @@ from tidegate.judge.spoken import spoken
 from tidegate.render import RenderSettings, names, render_table
 
 _OUTSIDE = "outside"
-"""The interface to all that is not a workload of the node; no workload's has that name."""
+"""The interface to all that is not on the node, where no host endpoint names it; no workload's has that name."""
+_LOOPBACK = "lo"
+_SENDERS_PART = ("raw-prerouting", "mangle-prerouting", "host-prerouting", "host-forward", "filter-forward")
+_THROUGH = ("prerouting", "forward", "postrouting")
+_RECEIVERS_PART = ("filter-delivery", "host-delivery")
 
 
 class Simulation:
-    """The tables of all nodes that have workloads, made when the first packet comes to one. Holds what it has made."""
+    """The tables of all nodes that have endpoints, made when the first packet comes to one. Holds what it has made."""
 
     def __init__(
-        self, resources: Iterable[Resource], learned: Iterable[LearnedName] = (), settings: RenderSettings | None = None
+        self,
+        resources: Iterable[Resource],
+        learned: Iterable[LearnedName] = (),
+        settings: RenderSettings | None = None,
+        *,
+        links: Links | None = None,
     ) -> None:
+        """`links`: the interfaces of the nodes."""
         self._resources = tuple(resources)
         self._learned = tuple(learned)
         self._settings = settings or RenderSettings()
+        self._links = links or {}
         self._nodes: dict[str, _Node] = {}
         self._home = {
             identity: name for name in sorted(node_names(self._resources)) for identity in self._node(name).interfaces
@@ -39,19 +51,51 @@ class Simulation:
 
     def judge(self, packet: Packet) -> Answer:
         """What the kernels of the two nodes would do with the first packet of a connection."""
-        sender, receiver = packet.source.endpoint, packet.destination.endpoint
-        egress = ingress = None
+        return Answer(egress=self._sent(packet), ingress=self._received(packet))
+
+    def _sent(self, packet: Packet) -> DirectionAnswer | None:
+        sender, host, to_host = packet.source.endpoint, packet.source.host, packet.destination.host
         if sender is not None:
-            home = self._home[sender]
-            is_to_host = packet.destination.host == home and packet.destination.host is not None
-            egress = self._node(home).sends(sender, packet, "input" if is_to_host else "forward")
-        if receiver is not None and packet.source.host != (self._home[receiver] or None):
-            ingress = self._node(self._home[receiver]).receives(receiver, packet)
-        return Answer(egress=egress, ingress=ingress)
+            node, way_in = self._node(self._home[sender]), self._node(self._home[sender]).interfaces[sender]
+            if to_host is not None and to_host == self._home[sender]:
+                return node.run(packet, way_in, "", ("prerouting", "input"))
+            if self._are_neighbours(packet):
+                return node.run(packet, way_in, _OUTSIDE, ("prerouting", "forward"), only=_SENDERS_PART)
+            return node.run(packet, way_in, packet.source.interface or _OUTSIDE, _THROUGH)
+        if host is None or host == self._home_of(packet.destination.endpoint):
+            return None
+        way_out = _LOOPBACK if to_host == host else packet.source.interface or _OUTSIDE
+        return self._node(host).of_host(packet, "", way_out, ("output", "postrouting"))
+
+    def _received(self, packet: Packet) -> DirectionAnswer | None:
+        receiver, host, from_host = packet.destination.endpoint, packet.destination.host, packet.source.host
+        way_in = packet.destination.interface or _OUTSIDE
+        if receiver is not None:
+            home, sender = self._home[receiver], packet.source.endpoint
+            if from_host is not None and from_host == home:
+                return None
+            node = self._node(home)
+            if sender is not None and self._are_neighbours(packet):
+                ways = node.interfaces[sender], node.interfaces[receiver]
+                return node.run(packet, *ways, ("forward",), only=_RECEIVERS_PART)
+            return node.run(packet, way_in, node.interfaces[receiver], _THROUGH)
+        if host is None or host == self._home_of(packet.source.endpoint):
+            return None
+        way_in = _LOOPBACK if from_host == host else way_in
+        return self._node(host).of_host(packet, way_in, "", ("prerouting", "input"))
+
+    def _are_neighbours(self, packet: Packet) -> bool:
+        """Whether both are workloads of one node."""
+        homes = {self._home_of(packet.source.endpoint), self._home_of(packet.destination.endpoint)}
+        return len(homes) == 1 and not homes & {"", None}
+
+    def _home_of(self, workload: EndpointID | None) -> str | None:
+        return None if workload is None else self._home[workload]
 
     def _node(self, name: str) -> "_Node":
         if name not in self._nodes:
-            self._nodes[name] = _Node(node_state(self._resources, name), self._learned, self._settings)
+            state = node_state(self._resources, name, self._links)
+            self._nodes[name] = _Node(state, self._learned, self._settings)
         return self._nodes[name]
 
 
@@ -62,22 +106,23 @@ class _Node:
         self.interfaces: Mapping[EndpointID, str] = {
             identity: f"cali-{names.digest(identity)[:10]}" for identity in state.endpoints
         }
+        self._protected = {identity: host.endpoint.interfaces for identity, host in state.host_endpoints.items()}
         renamed = {identity: self._renamed(known) for identity, known in state.endpoints.items()}
         state = replace(state, endpoints=renamed)
         self._steps = spoken(state)
         self._simulator = simulate.Simulator(render_table(state, settings), learned_elements(state, learned))
 
-    def sends(self, endpoint: EndpointID, packet: Packet, hook: str) -> DirectionAnswer:
-        """What becomes of a packet of the endpoint that leaves the node or, on the `input` hook, ends there."""
-        way_out = _OUTSIDE if hook == "forward" else ""
-        return self._run(_seen(packet, self.interfaces[endpoint], way_out), ("prerouting", hook))
+    def of_host(self, packet: Packet, way_in: str, way_out: str, hooks: tuple[str, ...]) -> DirectionAnswer | None:
+        """What becomes of a packet from or to a process of the host; None where no host endpoint has the interface."""
+        if owner(way_in or way_out, self._protected) is None:
+            return None
+        return self.run(packet, way_in, way_out, hooks)
 
-    def receives(self, endpoint: EndpointID, packet: Packet) -> DirectionAnswer:
-        """What becomes of a packet from outside to the endpoint."""
-        return self._run(_seen(packet, _OUTSIDE, self.interfaces[endpoint]), ("prerouting", "forward", "postrouting"))
-
-    def _run(self, packet: matching.Packet, hooks: tuple[str, ...]) -> DirectionAnswer:
-        outcome = self._simulator.run(packet, hooks)
+    def run(
+        self, packet: Packet, way_in: str, way_out: str, hooks: tuple[str, ...], only: Collection[str] | None = None
+    ) -> DirectionAnswer:
+        """What becomes of a packet between two interfaces of the node; "" is the host itself."""
+        outcome = self._simulator.run(_seen(packet, way_in, way_out), hooks, only=only)
         trace = tuple(self._steps[step.comment] for step in outcome.trace if step.comment in self._steps)
         is_allowed = outcome.end is simulate.End.ACCEPT
         return DirectionAnswer(is_allowed=is_allowed, trace=trace or (_unspoken(outcome),))

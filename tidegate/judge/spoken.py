@@ -1,9 +1,9 @@
 """What the comments of a rendered table mean: the rule of policy, or part of the frame around it, that they name."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from policy.evaluate import Happened
-from policy.rules import Action, Direction, EndpointPolicy, EndpointTier, NodeState, RuleID
+from policy.rules import Action, Direction, EndpointTier, NodeState, PolicyID, RuleID
 from tidegate.judge.answer import PROFILE_TIER, Step
 from tidegate.render import names
 
@@ -18,6 +18,7 @@ _FRAME = {
     "IP in IP from a workload": Happened.ENCAPSULATION_DENIED,
     "neighbour discovery": Happened.NEIGHBOUR_DISCOVERY_ALLOWED,
     "workload to its own host": Happened.HOST_DENIED,
+    "failsafe": Happened.FAILSAFE_ALLOWED,
 }
 
 
@@ -27,16 +28,24 @@ def spoken(state: NodeState) -> Mapping[str, Step]:
     for policy in state.policies.values():
         for rule in (*policy.ingress, *policy.egress):
             steps[names.comment(rule.id)] = _step(rule.id, _BY_ACTION[rule.action])
-    for known in state.endpoints.values():
-        steps.update((names.comment(rule), _step(rule, happened)) for rule, happened in _ends(known, state))
+    workloads = ((known.tiers, known.profiles) for known in state.endpoints.values())
+    hosts = (
+        ((*host.untracked, *host.pre_dnat, *host.normal, *host.forward), host.profiles)
+        for host in state.host_endpoints.values()
+    )
+    for tiers, profiles in (*workloads, *hosts):
+        ends = _ends(tiers, profiles, state)
+        steps.update((names.comment(rule), _step(rule, happened)) for rule, happened in ends)
     return steps
 
 
-def _ends(known: EndpointPolicy, state: NodeState) -> Iterator[tuple[RuleID, Happened]]:
+def _ends(
+    tiers: Iterable[EndpointTier], profiles: Iterable[PolicyID], state: NodeState
+) -> Iterator[tuple[RuleID, Happened]]:
     for direction in Direction:
-        for tier in known.tiers:
+        for tier in tiers:
             yield from _end_of_tier(tier, direction, state)
-        for profile in known.profiles:
+        for profile in profiles:
             if profile not in state.policies:
                 yield RuleID("", profile, direction, -1), Happened.PROFILE_MISSING
         yield names.no_profile(direction), Happened.NO_PROFILE_MATCHED

@@ -28,7 +28,6 @@ from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import names
 from tidegate.render.dns import answer_rules, query_rules
 from tidegate.render.intercept import handing_rules, host_rules, mark_rules, output_rules
-from tidegate.render.failsafe import failsafe_chains
 from tidegate.render.hosts import empty_chains
 from tidegate.render.settings import RenderSettings
 
@@ -54,7 +53,6 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         Chain("filter-output", output_rules(settings), Hook("filter", "output", 0)),
         *empty_chains(),
         Chain("dns-postrouting", answer_rules(settings), Hook("filter", "postrouting", 110)),
-        *failsafe_chains(settings),
         Chain(names.NEIGHBOURS, _neighbour_types()),
         Chain(names.DENY_EGRESS, _deny_egress(settings)),
         Chain(names.DENY_INGRESS, (_deny(settings),)),

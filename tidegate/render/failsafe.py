@@ -19,9 +19,11 @@ _ICMPV6 = 58
 def failsafe_chains(settings: RenderSettings) -> tuple[Chain, ...]:
     """The chains that host endpoints ask first. They accept or return."""
     inbound, outbound = settings.failsafe_inbound, settings.failsafe_outbound
-    requests_in = (*_neighbours(), *_rules(inbound, Field.DPORT, is_source=True))
-    requests_out = (*_neighbours(), *_rules(outbound, Field.DPORT, is_source=False))
+    neighbours = Rule((Compare(Field.L4PROTO, Op.EQ, _ICMPV6), expr.Jump(names.HOST_NEIGHBOURS)))
+    requests_in = (neighbours, *_rules(inbound, Field.DPORT, is_source=True))
+    requests_out = (neighbours, *_rules(outbound, Field.DPORT, is_source=False))
     return (
+        Chain(names.HOST_NEIGHBOURS, tuple(_neighbours())),
         Chain(names.FAILSAFE_IN, requests_in),
         Chain(names.FAILSAFE_OUT, requests_out),
         Chain(names.FAILSAFE_IN_RAW, (*requests_in, *_rules(outbound, Field.SPORT, is_source=True))),
@@ -31,8 +33,7 @@ def failsafe_chains(settings: RenderSettings) -> tuple[Chain, ...]:
 
 def _neighbours() -> Iterator[Rule]:
     for number in NEIGHBOUR_TYPES:
-        match = (Compare(Field.L4PROTO, Op.EQ, _ICMPV6), Compare(Field.ICMPV6_TYPE, Op.EQ, number))
-        yield Rule((*match, expr.Accept()), "neighbour discovery")
+        yield Rule((Compare(Field.ICMPV6_TYPE, Op.EQ, number), expr.Accept()), "neighbour discovery")
 
 
 def _rules(ports: Iterable[FailsafePort], where: Field, *, is_source: bool) -> Iterator[Rule]:

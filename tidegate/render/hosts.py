@@ -22,6 +22,7 @@ from nft.model import Chain, Hook, Key, Rule
 from policy.rules import EVERY_INTERFACE, HostEndpointID, HostEndpointPolicy
 from tidegate.config.settings import DenyAction
 from tidegate.render import names
+from tidegate.render.failsafe import failsafe_chains
 from tidegate.render.fragment import Fragment
 from tidegate.render.places import HostPlace
 from tidegate.render.settings import RenderSettings
@@ -48,7 +49,7 @@ _FAILSAFE = {
 
 def empty_chains() -> tuple[Chain, ...]:
     """The chains that are filled when the first host endpoint comes: without one, no packet meets a rule in them."""
-    return (*(Chain(name, hook=hook) for name, hook in _HOOKS.items()), Chain(names.HOST_SENT))
+    return tuple(Chain(name, hook=hook) for name, hook in _HOOKS.items())
 
 
 # --- One endpoint ---
@@ -95,8 +96,9 @@ class HostBase:
             "host-output": _output(settings),
             "host-postrouting": _postrouting(settings),
         }
-        chains = {name: Chain(name, tuple(found), _HOOKS[name]) for name, found in rules.items()}
-        return Fragment(chains={**chains, names.HOST_SENT: Chain(names.HOST_SENT, tuple(self._sent(settings)))})
+        chains = [Chain(name, tuple(found), _HOOKS[name]) for name, found in rules.items()]
+        chains += [Chain(names.HOST_SENT, tuple(self._sent(settings))), *failsafe_chains(settings)]
+        return Fragment(chains={chain.name: chain for chain in chains})
 
     def _raw(self, place: HostPlace, settings: RenderSettings) -> Iterator[Rule]:
         """The mark is cleared wherever a packet begins: nobody else may say that it was allowed."""

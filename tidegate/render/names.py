@@ -38,6 +38,7 @@ FAILSAFE_IN = "failsafe-in"
 FAILSAFE_OUT = "failsafe-out"
 FAILSAFE_IN_RAW = "failsafe-in-raw"
 FAILSAFE_OUT_RAW = "failsafe-out-raw"
+HOST_NEIGHBOURS = "host-neighbours"
 HOST_SENT = "host-sent"
 """What the host itself sends: asked from `output`, or from `postrouting` where NAT changed the way."""
 
