@@ -15,6 +15,8 @@ from tidegate.judge.errors import ProbeError
 from tidegate.judge.names import parse_name
 from tidegate.judge.probe import parse_probe
 from tidegate.judge.roster import Roster
+from tidegate.judge.simulated import Simulation
+from tidegate.render import RenderSettings
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,14 @@ class Case:
 
     @cached_property
     def reference(self) -> Reference:
-        return Reference(self.resources)
+        return Reference(self.resources, self.roster.links)
+
+    @cached_property
+    def roster(self) -> Roster:
+        return Roster(self.resources)
+
+    def simulation(self, settings: RenderSettings | None = None) -> Simulation:
+        return Simulation(self.resources, self.names, settings, links=self.roster.links)
 
     @cached_property
     def names(self) -> list[LearnedName]:
@@ -41,11 +50,10 @@ class Case:
     @cached_property
     def packets(self) -> list[tuple[Probe, Packet]]:
         """The probes that mean a packet; some parties have no address in the probe's family."""
-        roster = Roster(self.resources)
         made = []
         for probe in self.world.probes:
             try:
-                made.append((probe, roster.packet(parse_probe(json.dumps(probe)))))
+                made.append((probe, self.roster.packet(parse_probe(json.dumps(probe)))))
             except ProbeError:
                 continue
         return made

@@ -11,6 +11,12 @@ from tests.oracles import vocabulary as words
 Document = dict[str, Any]
 
 CALICO = "projectcalico.org/v3"
+HOST_STAGES = (
+    {"applyOnForward": True},
+    {"applyOnForward": True, "preDNAT": True},
+    {"applyOnForward": True, "doNotTrack": True},
+)
+"""Where policies of host endpoints act beside the usual place."""
 
 
 def some(chance: Random, options, least: int = 1, most: int = 3) -> list:
@@ -123,6 +129,25 @@ def network_sets(chance: Random) -> list[Document]:
     return made
 
 
+def host_endpoints(chance: Random, nodes: tuple[str, ...]) -> list[Document]:
+    """Interfaces of nodes: named, for all others, by address; some compete for one, some have no policy at all."""
+    return [
+        _host_endpoint(chance, f"h{index}", chance.choice(nodes)) for index in range(chance.choice([0, 0, 1, 2, 3]))
+    ]
+
+
+def _host_endpoint(chance: Random, name: str, node: str) -> Document:
+    spec: Document = {"node": node}
+    if chance.random() < 0.75:
+        spec["interfaceName"] = chance.choice(["eth0", "eth0", "eth1", "*", "*"])
+    if "interfaceName" not in spec or chance.random() < 0.5:
+        spec["expectedIPs"] = some(chance, [*words.NODE_ADDRESSES.values(), "172.18.0.2", "fd00:18::2"], 1, 3)
+    if chance.random() < 0.6:
+        spec["profiles"] = some(chance, ["mixed", "quiet", "missing", "projectcalico-default-allow"], 1, 2)
+    spec["ports"] = _ports(chance)
+    return resource("HostEndpoint", name, spec, labels=own_labels(chance))
+
+
 def profiles(chance: Random) -> list[Document]:
     """Profiles that workload endpoints may name beside those of their namespace."""
     mixed = {
@@ -223,6 +248,11 @@ def _policy(chance: Random, index: int, tier: str) -> Document:
             spec[direction] = rules(chance, direction)
     if chance.random() < 0.4:
         spec["types"] = some(chance, ["Ingress", "Egress"], 1, 2)
+    if is_global:
+        spec |= chance.choices([{}, *HOST_STAGES], [55, 20, 15, 10])[0]
+    if spec.get("preDNAT"):
+        spec.pop("egress", None)
+        spec["types"] = ["Ingress"]
     annotations = {key: chance.choice(values) for key, values in words.OPTIONS.items() if chance.random() < 0.2}
     if is_global:
         return resource("GlobalNetworkPolicy", f"p{index}", spec, annotations=annotations)

@@ -7,13 +7,12 @@ from dataclasses import replace
 from tests.oracles.cases import Case
 from tests.oracles.documents import Document
 from tests.oracles.worlds import Probe, World
-from tidegate.judge.simulated import Simulation
 
 
 def disagree(world: World) -> bool:
     """Whether the oracles differ about a probe of the world."""
     case = Case(world)
-    simulation = Simulation(case.resources, case.names)
+    simulation = case.simulation()
     return any(not simulation.judge(packet).agrees(case.evaluated(packet)) for _, packet in case.packets)
 
 

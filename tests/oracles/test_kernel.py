@@ -13,7 +13,6 @@ from tests.oracles.worlds import Probe, make_world
 from tidegate.judge.answer import PROFILE_TIER, Answer, DirectionAnswer
 from tidegate.judge.learned import learned_elements
 from tidegate.judge.nodes import node_state
-from tidegate.judge.simulated import Simulation
 from tidegate.render import RenderSettings, names, render_table
 
 pytestmark = pytest.mark.kernel
@@ -72,7 +71,7 @@ def first_of_flows(packets: list[tuple[Probe, Packet]]) -> Iterator[tuple[Probe,
 def test_the_kernel_does_what_evaluate_and_simulate_say(seed):
     """Verdict and deciding rule of every packet of a world; about 30 packets a world."""
     case = Case(make_world(seed, nodes=("node1",)))
-    simulation = Simulation(case.resources, case.names, SETTINGS)
+    simulation = case.simulation(SETTINGS)
     played, wrong = 0, []
     with ExitStack() as stack:
         node, interfaces = loaded(stack, case)

@@ -10,7 +10,6 @@ from nft.model import Rule
 from policy.rules import Action
 from tests.oracles.cases import Case
 from tests.oracles.worlds import make_world
-from tidegate.judge.simulated import Simulation
 from tidegate.render import policy as policy_module
 from tidegate.render import tiers as tiers_module
 from tidegate.render.match import conditions
@@ -27,7 +26,7 @@ def case(seed):
 def is_noticed():
     for seed in range(MAX_WORLDS):
         made, judged = case(seed)
-        simulation = Simulation(made.resources, made.names)
+        simulation = made.simulation()
         if not all(simulation.judge(packet).agrees(wanted) for packet, wanted in judged):
             return True
     return False
@@ -118,5 +117,5 @@ def test_a_tier_that_never_passes_at_its_end_is_noticed(monkeypatch):
 
 def test_a_renderer_that_forgets_nothing_is_not_accused():
     made, judged = case(0)
-    simulation = Simulation(made.resources, made.names)
+    simulation = made.simulation()
     assert all(simulation.judge(packet).agrees(wanted) for packet, wanted in judged)

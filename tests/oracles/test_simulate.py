@@ -5,7 +5,6 @@ import pytest
 from tests.oracles.cases import Case
 from tests.oracles.shrink import shrunk
 from tests.oracles.worlds import make_world
-from tidegate.judge.simulated import Simulation
 from tidegate.render import policy as policy_module
 from tidegate.render.match import conditions
 
@@ -19,7 +18,7 @@ def test_rendered_rules_say_what_evaluate_says(first):
     played = 0
     for seed in range(first, first + BATCH):
         case = Case(make_world(seed, PROBES))
-        simulation = Simulation(case.resources, case.names)
+        simulation = case.simulation()
         for probe, packet in case.packets:
             wanted, found = case.evaluated(packet), simulation.judge(packet)
             assert found.agrees(wanted), report(case, probe)
@@ -30,7 +29,7 @@ def test_rendered_rules_say_what_evaluate_says(first):
 def report(case, probe):
     """The disagreement in the smallest world that still has it, ready for `tidegate eval`."""
     small = Case(shrunk(case.world, probe))
-    simulation = Simulation(small.resources, small.names)
+    simulation = small.simulation()
     answers = [
         f"evaluate: {small.evaluated(packet).document(0)}\nsimulate: {simulation.judge(packet).document(0)}"
         for _, packet in small.packets

@@ -41,12 +41,14 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
     """The world of this number: the same number is the same world until the generator changes."""
     chance = Random(seed)
     workloads = [documents.workload(chance, index, chance.choice(nodes)) for index in range(chance.randint(3, 6))]
+    hosts = documents.host_endpoints(chance, nodes)
     made_tiers = documents.tiers(chance)
     known = ["default", "default", *(tier["metadata"]["name"] for tier in made_tiers)]
     everything = (
         *documents.namespaces(),
         *documents.accounts(),
         *workloads,
+        *hosts,
         *documents.network_sets(chance),
         *documents.profiles(chance),
         *made_tiers,
@@ -63,7 +65,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         seed=seed,
         documents=everything,
         names=_learned(chance, workloads),
-        probes=tuple(_probe(chance, number, workloads, rules) for number in range(probes)),
+        probes=tuple(_probe(chance, number, workloads, rules, hosts) for number in range(probes)),
     )
 
 
@@ -92,14 +94,20 @@ def _learned(chance: Random, workloads: list[Document]) -> tuple[dict[str, str],
     return tuple(made)
 
 
-def _probe(chance: Random, number: int, workloads: list[Document], rules: list[Document]) -> Probe:
+def _probe(
+    chance: Random, number: int, workloads: list[Document], rules: list[Document], hosts: list[Document]
+) -> Probe:
     """A packet from somewhere to somewhere; half of them are aimed at what some rule of the world is about."""
     rule = chance.choice(rules) if rules and chance.random() < 0.5 else {}
     family = _family(rule) or chance.choice([4, 6])
     one, other = _party(chance, workloads, family, 0.85), _party(chance, workloads, family, 0.55)
-    if chance.random() < 0.06:
-        other = {"host": chance.choice(words.NODES), "ip": words.NODE_ADDRESSES[family]}
-    if "ip" in one and "ip" in other:
+    if chance.random() < (0.35 if hosts else 0.06):
+        other = _host(chance, family, hosts)
+        if chance.random() < 0.5:
+            one = {"ip": _somewhere(chance, family)}
+    elif chance.random() < 0.5 and hosts:
+        one = one | _way(chance)
+    if "ip" in one and "ip" in other and "host" not in other:
         one = _workload(chance, workloads, family) or one
     source, destination = (one, other) if chance.random() < 0.65 else (other, one)
     probe = {"id": str(number), "from": source, "to": destination, "family": family}
@@ -159,6 +167,18 @@ def _party(chance: Random, workloads: list[Document], family: int, often: float)
     if workload is not None and chance.random() < often:
         return workload
     return {"ip": _somewhere(chance, family)}
+
+
+def _host(chance: Random, family: int, hosts: list[Document]) -> Probe:
+    """A node, mostly one with host endpoints; its address and interface may be left to the judges."""
+    nodes = [host["spec"]["node"] for host in hosts] if hosts and chance.random() < 0.8 else list(words.NODES)
+    address = {"ip": words.NODE_ADDRESSES[family]} if chance.random() < 0.6 else {}
+    return {"host": chance.choice(nodes)} | address | (_way(chance) if chance.random() < 0.5 else {})
+
+
+def _way(chance: Random) -> Probe:
+    """The interface of the party's node that leads to the other one."""
+    return {"interface": chance.choice(["eth0", "eth0", "eth1", "eth2"])}
 
 
 def _workload(chance: Random, workloads: list[Document], family: int) -> Probe | None:

@@ -119,6 +119,7 @@ class Knowledge:
         state, status = self.loop.progress.in_force, self.keeper.status
         return {
             "endpoints": len(state.endpoints),
+            "host endpoints": len(state.host_endpoints),
             "policies": len(state.policies),
             "address sets": len(state.ip_sets),
             "domain sets": len(state.domain_sets),
@@ -160,7 +161,10 @@ class Knowledge:
                 default_endpoint_to_host_action=self.situation.settings.default_endpoint_to_host_action.value,
                 allow_vxlan_packets_from_workloads=self.situation.settings.allow_vxlan_from_workloads,
                 allow_ipip_packets_from_workloads=self.situation.settings.allow_ipip_from_workloads,
+                failsafe_inbound_host_ports=self.situation.settings.failsafe_inbound_host_ports,
+                failsafe_outbound_host_ports=self.situation.settings.failsafe_outbound_host_ports,
             ),
+            links={self.situation.node: self.desired.links.addresses},
             ask=self.packets.explain,
         )
         return await asyncio.to_thread(explain.explain, parameters["from"], parameters["to"], facts)

@@ -12,6 +12,7 @@ from policy.rules import (
     DomainSet,
     EndpointPolicy,
     EndpointTier,
+    HostEndpointPolicy,
     IPSetID,
     IPSetKind,
     NodeState,
@@ -32,14 +33,16 @@ _NONE = Count()
 
 
 def endpoints(state: NodeState) -> list[JSONObject]:
-    """Every local endpoint with the policies that decide about it."""
-    return [_endpoint(item) for _, item in sorted(state.endpoints.items())]
+    """Every local endpoint with the policies that decide about it, host endpoints last."""
+    workloads = [_endpoint(item) for _, item in sorted(state.endpoints.items())]
+    return workloads + [_host_endpoint(item) for _, item in sorted(state.host_endpoints.items())]
 
 
 def _endpoint(item: EndpointPolicy) -> JSONObject:
     endpoint = item.endpoint
     return {
         "id": endpoint.id,
+        "kind": "WorkloadEndpoint",
         "namespace": endpoint.namespace,
         "name": endpoint.name,
         "node": endpoint.node,
@@ -47,6 +50,25 @@ def _endpoint(item: EndpointPolicy) -> JSONObject:
         "addresses": [str(address) for address in endpoint.addresses],
         "active": endpoint.is_active,
         "tiers": [_tier(tier) for tier in item.tiers],
+        "profiles": [profile.name for profile in item.profiles],
+    }
+
+
+def _host_endpoint(item: HostEndpointPolicy) -> JSONObject:
+    endpoint = item.endpoint
+    return {
+        "id": endpoint.id,
+        "kind": "HostEndpoint",
+        "namespace": "",
+        "name": endpoint.id,
+        "node": endpoint.node,
+        "interface": ", ".join(endpoint.interfaces),
+        "addresses": [str(address) for address in endpoint.expected_ips],
+        "active": bool(endpoint.interfaces),
+        "tiers": [_tier(tier) for tier in item.normal],
+        "forward": [_tier(tier) for tier in item.forward],
+        "preDNAT": [_tier(tier) for tier in item.pre_dnat],
+        "untracked": [_tier(tier) for tier in item.untracked],
         "profiles": [profile.name for profile in item.profiles],
     }
 
@@ -74,13 +96,15 @@ def policies(state: NodeState, counts: Counts) -> list[JSONObject]:
 
 def _governed(state: NodeState) -> Counter[PolicyID]:
     """How many endpoints each policy acts on."""
+    workloads = ((endpoint.tiers, endpoint.profiles) for endpoint in state.endpoints.values())
+    hosts = (
+        ((*host.untracked, *host.pre_dnat, *host.normal, *host.forward), host.profiles)
+        for host in state.host_endpoints.values()
+    )
     return Counter(
         policy
-        for endpoint in state.endpoints.values()
-        for policy in {
-            *(policy for tier in endpoint.tiers for policy in (*tier.ingress, *tier.egress)),
-            *endpoint.profiles,
-        }
+        for tiers, profiles in (*workloads, *hosts)
+        for policy in {*(policy for tier in tiers for policy in (*tier.ingress, *tier.egress)), *profiles}
     )
 
 

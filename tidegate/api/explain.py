@@ -6,14 +6,14 @@ what names have to do with it comes from the packet process, which remembers als
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Any
 
 from policy.domains import DomainError, DomainName, DomainPattern
-from policy.evaluate import Frame, LearnedName, World, judge
+from policy.evaluate import Frame, LearnedName, Links, World, judge
 from policy.resources.metadata import Resource
-from policy.rules import EndpointID, IPAddress, NodeState
+from policy.rules import EndpointID, HostEndpointID, IPAddress, NodeState
 from tidegate.api.question import Question, QuestionError, parse_question
 from tidegate.api.views import JSONObject
 from tidegate.judge.answer import Answer, of_evaluation
@@ -36,6 +36,8 @@ class Facts:
     state: NodeState
     frame: Frame
     ask: AskPackets
+    links: Links = field(default_factory=dict)
+    """The node's own interfaces."""
 
 
 def explain(source: str, destination: str, facts: Facts) -> JSONObject:
@@ -67,13 +69,15 @@ class _Explainer:
         resources = tuple(facts.resources)
         self._question = question
         self._facts = facts
-        self._world = World(resources)
-        self._roster = Roster(resources)
+        self._roster = Roster(resources, facts.links)
+        self._world = World(resources, self._roster.links)
         self.endpoint = self._sender()
         self._patterns = self._patterns_of(self.endpoint)
 
     def _sender(self) -> EndpointID | None:
         source = self._question.source
+        if isinstance(source, HostEndpointID):
+            return None
         if isinstance(source, str):
             if self._world.endpoint(source) is None:
                 raise QuestionError(f"cannot find the workload {source}")
@@ -100,15 +104,20 @@ class _Explainer:
         """One for each address that the destination stands for."""
         destination = self._question.destination
         if isinstance(destination, DomainName):
+            if self._is_host_endpoint(destination):
+                return [self._path(HostEndpointID(str(destination)))]
             return [self._path(address) for address in self._addresses(destination)]
         return [self._path(destination)]
+
+    def _is_host_endpoint(self, name: DomainName) -> bool:
+        return any(host.host == str(name) for host in self._world.hosts)
 
     def _addresses(self, name: DomainName) -> list[IPAddress]:
         told = self._ask(name=str(name))["told"]
         own = [entry for entry in told if entry["own"] and entry["expires_in_seconds"] > 0]
         return list(dict.fromkeys(ip_address(entry["ip"]) for entry in own))[:_MAX_ADDRESSES]
 
-    def _path(self, destination: EndpointID | IPAddress) -> JSONObject:
+    def _path(self, destination: EndpointID | HostEndpointID | IPAddress) -> JSONObject:
         try:
             packet = self._roster.packet(self._question.probe(destination))
         except ProbeError as error:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from policy.domains import DomainError, DomainName
-from policy.rules import EndpointID, IPAddress
+from policy.rules import EndpointID, HostEndpointID, IPAddress
 from tidegate.judge.probe import ECHO_REQUEST, EPHEMERAL_PORT, ICMP_FAMILY, PORTED, PROTOCOLS, PartyReference, Probe
 
 _TO = re.compile(
@@ -13,6 +13,7 @@ _TO = re.compile(
     r"(?::(?P<port>\d{1,5}))?(?:/(?P<protocol>[A-Za-z]\w*|\d{1,3}))?"
 )
 _ENDPOINT = re.compile(r"[^/\s]+/[^/\s]+")
+_HOST_ENDPOINT = re.compile(r"[a-z][a-z0-9.-]*")
 
 
 class QuestionError(Exception):
@@ -27,12 +28,12 @@ class SilenceError(Exception):
 class Question:
     """One connection."""
 
-    source: EndpointID | IPAddress
+    source: EndpointID | HostEndpointID | IPAddress
     destination: EndpointID | IPAddress | DomainName
     protocol: int
     port: int | None
 
-    def probe(self, destination: EndpointID | IPAddress) -> Probe:
+    def probe(self, destination: EndpointID | HostEndpointID | IPAddress) -> Probe:
         """The question about one destination, for the judge."""
         has_ports = self.protocol in PORTED
         return Probe(
@@ -74,13 +75,16 @@ def _protocol(text: str) -> int:
         raise QuestionError(f"cannot find the protocol {text!r}: one of {', '.join(PROTOCOLS)}, or a number") from None
 
 
-def _source(text: str) -> EndpointID | IPAddress:
+def _source(text: str) -> EndpointID | HostEndpointID | IPAddress:
     if _ENDPOINT.fullmatch(text):
         return EndpointID(text)
     try:
         return ip_address(text)
     except ValueError:
-        raise QuestionError(f"cannot read {text!r}: NAMESPACE/POD or an address is expected") from None
+        if _HOST_ENDPOINT.fullmatch(text):
+            return HostEndpointID(text)
+        wanted = "NAMESPACE/POD, an address or the name of a host endpoint"
+        raise QuestionError(f"cannot read {text!r}: {wanted} is expected") from None
 
 
 def _destination(text: str) -> EndpointID | IPAddress | DomainName:
@@ -96,7 +100,9 @@ def _destination(text: str) -> EndpointID | IPAddress | DomainName:
         raise QuestionError(f"cannot read {text!r}: {error}") from None
 
 
-def _party(path: str, who: EndpointID | IPAddress) -> PartyReference:
+def _party(path: str, who: EndpointID | HostEndpointID | IPAddress) -> PartyReference:
+    if isinstance(who, HostEndpointID):
+        return PartyReference(path=path, host_endpoint=who)
     if isinstance(who, str):
         return PartyReference(path=path, endpoint=EndpointID(who))
     return PartyReference(path=path, address=who)

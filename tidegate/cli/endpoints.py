@@ -1,4 +1,4 @@
-"""`tidegate endpoints`: the workloads of this node, as they are enforced."""
+"""`tidegate endpoints`: the workloads and host endpoints of this node, as they are enforced."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ NamespaceOption = Annotated[str | None, typer.Option("--namespace", "-n", help="
 def endpoints(
     *, namespace: NamespaceOption = None, output: OutputOption = Output.TABLE, socket: SocketOption = DEFAULT_SOCKET
 ) -> None:
-    """Show the node's workloads, their interfaces and addresses, and the policies that decide about them."""
+    """Show the node's workloads and host endpoints, their interfaces, and the policies that decide about them."""
     found = [item for item in ask(socket, "endpoints") if namespace in (None, item["namespace"])]
     if output is Output.JSON:
         print_json(found)
@@ -22,13 +22,22 @@ def endpoints(
     print_table("endpoints", ("endpoint", "interface", "addresses", "ingress", "egress"), map(_row, found))
 
 
+_PLACES = {"untracked": "untracked ", "preDNAT": "preDNAT ", "tiers": "", "forward": "forward "}
+"""Where host endpoints are asked; workloads have tiers alone."""
+
+
 def _row(item: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
-    interface = item["interface"] or "(no route yet)"
+    interface = item["interface"] or ("(none)" if item.get("kind") == "HostEndpoint" else "(no route yet)")
     return item["id"], interface, "\n".join(item["addresses"]), _policies(item, "ingress"), _policies(item, "egress")
 
 
 def _policies(item: Mapping[str, Any], direction: str) -> str:
-    named = [f"{tier['name']}: {_names(tier[direction])}" for tier in item["tiers"] if tier[direction]]
+    named = [
+        f"{prefix}{tier['name']}: {_names(tier[direction])}"
+        for place, prefix in _PLACES.items()
+        for tier in item.get(place, ())
+        if tier[direction]
+    ]
     return "\n".join(named) or f"profiles: {', '.join(item['profiles']) or 'none'}"
 
 

@@ -30,6 +30,8 @@ class ConditionType(StrEnum):
     """A document is valid and of a kind that does nothing yet."""
     INTERFACE_MISSING = "InterfaceMissing"
     """No route leads to a local workload, so nothing is enforced for it and it has no link to be reached by."""
+    HOST_ENDPOINT_IDLE = "HostEndpointIdle"
+    """A host endpoint of this node, or a part of its policy, is in force nowhere; the reason says why."""
     TABLE_REPAIRED = "TableRepaired"
     """Another program changed our table; it was put right."""
 
@@ -40,6 +42,7 @@ _FAULTS = frozenset(
         ConditionType.STALE_RESOURCE,
         ConditionType.NOT_ENFORCED,
         ConditionType.INTERFACE_MISSING,
+        ConditionType.HOST_ENDPOINT_IDLE,
     }
 )
 """Types that are bad news when True."""

@@ -1,6 +1,7 @@
 """What should be in force: documents and routes in, one step after another out. Pure.
 
     documents ---> CalcGraph ---> Interfaces ---> Renderer ---> Step: what changes in the table
+                                  HostInterfaces
     routes ------------------------^      +-----> NodeState --> Step: the snapshot for the packet process
 
 Learned sets have an order of their own: one that a rule begins to use is in the kernel before a snapshot names it, and
@@ -16,6 +17,9 @@ from policy.graph import CalcGraph, applied
 from policy.resources.metadata import Resource, ResourceKey
 from policy.rules import DomainSetID, EndpointID, GraphEvent, IPAddress, NodeState
 from tidegate.render import Renderer, TableChange, names
+from tidegate.sync.conditions import Condition
+from tidegate.sync.host_conditions import host_conditions
+from tidegate.sync.host_interfaces import HostInterfaces
 from tidegate.sync.interfaces import Interfaces
 from tidegate.sync.links import Links
 from tidegate.sync.node import addresses_given_up
@@ -44,6 +48,7 @@ class Desired:
         self._snapshots = SnapshotBuilder(given)
         self._graph = CalcGraph(node_name)
         self._interfaces = Interfaces()
+        self._host_interfaces = HostInterfaces()
         self._renderer = Renderer(given.render)
         self._resources: dict[ResourceKey, Resource] = {}
         self._state = NodeState()
@@ -70,6 +75,16 @@ class Desired:
         return self._interfaces.missing
 
     @property
+    def host_conditions(self) -> list[Condition]:
+        """What is not in force of the node's host endpoints, as of the latest step."""
+        return host_conditions(self._state, self.links)
+
+    @property
+    def links(self) -> Links:
+        """The node's interfaces."""
+        return self._host_interfaces.links
+
+    @property
     def resources(self) -> Mapping[ResourceKey, Resource]:
         """The valid documents of the moment."""
         return self._resources
@@ -90,7 +105,7 @@ class Desired:
 
     def on_links(self, links: Links) -> None:
         """The kernel's routes now."""
-        self._link_events += self._interfaces.on_links(links)
+        self._link_events += [*self._interfaces.on_links(links), *self._host_interfaces.on_links(links)]
         self._has_news = self._has_news or bool(self._link_events)
 
     def table(self) -> Table:
@@ -102,7 +117,8 @@ class Desired:
         if not self._is_in_sync:
             return None
         self._has_news = False
-        events = [*self._link_events, *self._interfaces.on_events(self._graph.flush())]
+        told = self._host_interfaces.on_events(self._interfaces.on_events(self._graph.flush()))
+        events = [*self._link_events, *told]
         self._link_events = []
         if not events and not self._is_new:
             return None

@@ -1,6 +1,6 @@
 """Which documents are read and do nothing yet: valid, and not in force. Pure.
 
-Whoever writes a `HostEndpoint` believes that it protects the host. Until it does, status says that it does not.
+Whoever writes a policy believes that it is in force. Where it is not, status says so.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,6 @@ from tidegate.sync.conditions import Condition, ConditionType
 
 NOT_ENFORCED = {
     "EndpointSlice": "endpoints of services are read, but rules that name a service match nothing",
-    "HostEndpoint": "host endpoints are not enforced: nothing protects the host's own interfaces",
     "StagedNetworkPolicy": "staged policy is checked and does nothing",
     "StagedGlobalNetworkPolicy": "staged policy is checked and does nothing",
     "StagedKubernetesNetworkPolicy": "staged policy is checked and does nothing",

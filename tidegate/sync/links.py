@@ -1,4 +1,4 @@
-"""Which interface leads to a workload: the host routes of the kernel, and word of their changes.
+"""Interfaces: the host routes that lead to workloads, the host's own addresses, and word of their changes.
 
 A Pod says its addresses, not its interface. Every CNI that gives a pod a link of its own routes the pod's address to it
 as a host route (/32, /128); that route names the interface, whatever the CNI calls it. A pod behind a bridge shares the
@@ -20,8 +20,8 @@ from netlink.transport import NetlinkSocket
 IPAddress = IPv4Address | IPv6Address
 
 NETLINK_ROUTE = 0
-_GROUPS = (1, 7, 11)
-"""RTNLGRP_LINK, RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE (linux/rtnetlink.h)."""
+_GROUPS = (1, 5, 7, 9, 11)
+"""RTNLGRP_LINK, and RTNLGRP_IPV4_ and IPV6_ of IFADDR and ROUTE (linux/rtnetlink.h)."""
 _TABLE_MAIN = 254
 _UNICAST = 1
 _HOST_PREFIX = {2: 32, 10: 128}
@@ -35,6 +35,8 @@ class Links:
     host_routes: Mapping[IPAddress, str] = field(default_factory=dict)
     """Interface name by address."""
     interfaces: frozenset[str] = frozenset()
+    addresses: Mapping[str, frozenset[IPAddress]] = field(default_factory=dict)
+    """The host's own, by interface; those that have none are absent."""
 
     def interface_of(self, addresses: Iterable[IPAddress]) -> str:
         """The interface that a workload with these addresses is on; "" while no route says, or two disagree."""
@@ -56,7 +58,13 @@ async def read_links() -> Links:
                 name = names.get(route.get("oif"))
                 if name is not None and _is_host_route(route, length):
                     routes[ip_address(route.get("dst"))] = name
-    return Links(routes, frozenset(names.values()))
+        addresses: dict[str, set[IPAddress]] = {}
+        async for item in await kernel.get_addr():
+            name = names.get(item["index"])
+            if name is not None:
+                addresses.setdefault(name, set()).add(ip_address(item.get("local") or item.get("address")))
+    own = {name: frozenset(found) for name, found in addresses.items()}
+    return Links(routes, frozenset(names.values()), own)
 
 
 def _is_host_route(route: Any, length: int) -> bool:  # noqa: ANN401 - pyroute2's own message

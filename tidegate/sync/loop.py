@@ -270,6 +270,7 @@ class ApplyLoop:
             for endpoint in parts.desired.missing_interfaces
         ]
         parts.conditions.replace(ConditionType.INTERFACE_MISSING, missing, parts.clock.wall())
+        parts.conditions.replace(ConditionType.HOST_ENDPOINT_IDLE, parts.desired.host_conditions, parts.clock.wall())
 
     def _report_repair(self, commits: Sequence[Commit]) -> None:
         programs = ", ".join(sorted({commit.program or "an unknown program" for commit in commits}))
