@@ -17,6 +17,7 @@ V3 = {
     "NetworkSet",
     "GlobalNetworkSet",
     "WorkloadEndpoint",
+    "HostEndpoint",
     "Profile",
 }
 
@@ -85,6 +86,13 @@ def network_set(name, *, namespace="", labels=None, nets=(), domains=()) -> Reso
 
 def profile(name, **spec) -> Resource:
     return resource({"kind": "Profile", "metadata": {"name": name}, "spec": spec})
+
+
+def host_endpoint(name, ip="", *, labels=None, node="node-1", **spec) -> Resource:
+    """A HostEndpoint that expects the addresses; ports are (name, protocol, number)."""
+    spec["ports"] = [{"name": n, "protocol": proto, "port": number} for n, proto, number in spec.get("ports", ())]
+    spec = {"node": node, "expectedIPs": ip.split(), **spec}
+    return resource({"kind": "HostEndpoint", "metadata": {"name": name, "labels": labels or {}}, "spec": spec})
 
 
 def endpoint(name, ip="", *, namespace="ns", labels=None, node="node-1", **spec) -> Resource:

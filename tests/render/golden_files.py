@@ -7,8 +7,9 @@ from pathlib import Path
 
 from dnsagent.snapshot import Mode, TrustedServer
 from nft.expr import RateLimit
-from policy.rules import Action, ICMPMatch, IPSetID
-from tests.render.states import endpoint, policy, port, profile, state, tier, to, typical
+from policy.hosts import FailsafePort
+from policy.rules import Action, ICMPMatch, IPSetID, Stage
+from tests.render.states import endpoint, host, policy, port, profile, state, tier, to, typical
 from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import RenderSettings, render_table
 from tidegate.render.script import script
@@ -60,11 +61,44 @@ def loose():
     return state(endpoints=(endpoint("a", allowed_source_prefixes=(ip_network("192.0.2.0/24"), ip_network("::/0"))),))
 
 
+def hosts():
+    """An interface that is asked everywhere, one that has an open profile alone, and all the others."""
+    web = policy("web", ingress=({"protocol": 6, "destination": to(ports=(port(80),))},), egress=({},))
+    early = policy("early", stage=Stage.PRE_DNAT, ingress=({"source": to(sets=(IPSetID("office"),))},))
+    flood = policy("flood", stage=Stage.UNTRACKED, ingress=({"protocol": 17},), egress=({"action": Action.DENY},))
+    open_tier = {"default_action": Action.PASS}
+    return state(
+        endpoints=(endpoint("a"),),
+        hosts=(
+            host(
+                "uplink",
+                "eth0",
+                "eth1",
+                untracked=(tier(ingress=(flood.id,), egress=(flood.id,), **open_tier),),
+                pre_dnat=(tier(ingress=(early.id,), **open_tier),),
+                normal=(tier(ingress=(web.id,), egress=(web.id,)),),
+                forward=(tier(ingress=(web.id,)),),
+            ),
+            host("management", "eth9", profiles=("open",)),
+            host("others", "*", normal=(tier(ingress=(web.id,)),), pre_dnat=(tier(ingress=(early.id,), **open_tier),)),
+        ),
+        policies=(web, early, flood, profile("open", ingress=({},), egress=({},))),
+        nets={"office": ("203.0.113.0/24",)},
+    )
+
+
 CASES = {
     "empty": (state(), RenderSettings()),
     "typical": (typical(), RenderSettings(trusted_servers=SERVERS)),
     "criteria": (every_criterion(), RenderSettings()),
     "shared": (shared(), RenderSettings(dns_mode=Mode.DELAY_DENIED_PACKET)),
+    "hosts": (
+        hosts(),
+        RenderSettings(
+            failsafe_inbound=(FailsafePort(6, 22), FailsafePort(6, 22, ip_network("2001:db8::/32"))),
+            failsafe_outbound=(FailsafePort(17, 53, ip_network("10.0.0.0/8")),),
+        ),
+    ),
     "loose": (
         loose(),
         RenderSettings(

@@ -15,12 +15,16 @@ from policy.rules import (
     EndpointPolicy,
     EndpointTier,
     EntityMatch,
+    HostEndpoint,
+    HostEndpointID,
+    HostEndpointPolicy,
     IPSetID,
     IPSetKind,
     NodeState,
     PolicyID,
     PortRange,
     RuleID,
+    Stage,
 )
 
 INGRESS, EGRESS = Direction.INGRESS, Direction.EGRESS
@@ -56,6 +60,7 @@ def policy(
     kind: str = "GlobalNetworkPolicy",
     tier: str = "default",
     is_staged: bool = False,
+    stage: Stage = Stage.NORMAL,
 ) -> CompiledPolicy:
     """Rules are keyword arguments of `rule`."""
     who = policy_id(name, namespace, kind)
@@ -65,7 +70,9 @@ def policy(
         )
         for direction, items in ((EGRESS, egress), (INGRESS, ingress))
     }
-    return CompiledPolicy(id=who, tier=tier, egress=made[EGRESS], ingress=made[INGRESS], is_staged=is_staged)
+    return CompiledPolicy(
+        id=who, tier=tier, egress=made[EGRESS], ingress=made[INGRESS], is_staged=is_staged, stage=stage
+    )
 
 
 def profile(name: str, **directions) -> CompiledPolicy:
@@ -96,6 +103,16 @@ def endpoint(
     )
 
 
+def host(name: str, *interfaces: str, profiles: tuple[str, ...] = (), **places) -> HostEndpointPolicy:
+    """A host endpoint on these interfaces; places are tiers of `untracked`, `pre_dnat`, `normal` and `forward`."""
+    identity = HostEndpointID(name)
+    return HostEndpointPolicy(
+        endpoint=HostEndpoint(id=identity, node="node1", interfaces=interfaces),
+        profiles=tuple(profile_id(item) for item in profiles),
+        **places,
+    )
+
+
 def tier(
     name: str = "default",
     *,
@@ -106,7 +123,7 @@ def tier(
     return EndpointTier(name=name, default_action=default_action, egress=egress, ingress=ingress)
 
 
-def state(*, endpoints=(), policies=(), nets=None, ports=None, domains=None) -> NodeState:
+def state(*, endpoints=(), hosts=(), policies=(), nets=None, ports=None, domains=None) -> NodeState:
     """`nets`: set name -> networks; `ports`: set name -> (address, protocol, port); `domains`: set name -> patterns."""
     ip_sets = {
         IPSetID(name): (IPSetKind.NETS, frozenset(map(ip_network, items))) for name, items in (nets or {}).items()
@@ -120,6 +137,7 @@ def state(*, endpoints=(), policies=(), nets=None, ports=None, domains=None) -> 
     }
     return NodeState(
         endpoints={item.endpoint.id: item for item in endpoints},
+        host_endpoints={item.endpoint.id: item for item in hosts},
         policies={item.id: item for item in policies},
         ip_sets=ip_sets,
         domain_sets=domain_sets,

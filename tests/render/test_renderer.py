@@ -11,7 +11,7 @@ from nft import expr
 from nft.model import Table
 from policy import rules
 from policy.rules import Action, Direction, DomainSet, DomainSetID, IPSetID, IPSetKind
-from tests.render.states import NET4, NET6, endpoint, policy, port, profile, state, tier, to, typical
+from tests.render.states import NET4, NET6, endpoint, host, policy, port, profile, state, tier, to, typical
 from tidegate.config.settings import SourceCheck
 from tidegate.render import Renderer, RenderSettings, changed, events_of, names, render_table
 
@@ -70,12 +70,42 @@ def endpoints(draw):
     )
 
 
+@st.composite
+def hosts(draw):
+    """A host endpoint; normal policies stand in for those of every stage."""
+
+    def tiers():
+        listed = tuple(draw(st.lists(st.sampled_from([policy(name).id for name in POLICY_NAMES[:3]]), max_size=2)))
+        return (tier("first", ingress=listed, egress=listed),) if draw(st.booleans()) else ()
+
+    name = draw(st.sampled_from(["h1", "h2"]))
+    return host(
+        name,
+        *draw(st.sampled_from([(), (f"{name}-a",), (f"{name}-b", f"{name}-c")])),
+        untracked=tiers(),
+        pre_dnat=tiers(),
+        normal=tiers(),
+        forward=tiers(),
+        profiles=draw(st.sampled_from([(), ("kns.a",)])),
+    )
+
+
+def host_for_others(policies_of):
+    """At most one host endpoint has all the other interfaces."""
+    return host("others", "*", normal=policies_of.normal, pre_dnat=policies_of.pre_dnat, forward=policies_of.forward)
+
+
 def steps():
     """What happens to the state; removals name things that may not be there."""
     return st.lists(
         st.one_of(
             policies(),
             endpoints(),
+            hosts(),
+            hosts().map(host_for_others),
+            st.tuples(
+                st.just("drop host"), st.sampled_from([host(name).endpoint.id for name in ("h1", "h2", "others")])
+            ),
             st.tuples(st.just("drop policy"), st.sampled_from([policy(name).id for name in POLICY_NAMES[:3]])),
             st.tuples(
                 st.just("drop endpoint"), st.sampled_from([endpoint(name).endpoint.id for name in ("e1", "e2", "e3")])
@@ -95,11 +125,15 @@ class Node:
     """The state that the events tell, kept as the graph would."""
 
     def __init__(self):
-        self.policies, self.endpoints, self.ip_sets, self.domain_sets = {}, {}, {}, {}
+        self.policies, self.endpoints, self.hosts, self.ip_sets, self.domain_sets = {}, {}, {}, {}, {}
 
     def state(self):
         return rules.NodeState(
-            policies=self.policies, endpoints=self.endpoints, ip_sets=self.ip_sets, domain_sets=self.domain_sets
+            policies=self.policies,
+            endpoints=self.endpoints,
+            host_endpoints=self.hosts,
+            ip_sets=self.ip_sets,
+            domain_sets=self.domain_sets,
         )
 
     def event(self, step):
@@ -109,6 +143,9 @@ class Node:
         if isinstance(step, rules.EndpointPolicy):
             self.endpoints[step.endpoint.id] = step
             return rules.EndpointUpdated(step)
+        if isinstance(step, rules.HostEndpointPolicy):
+            self.hosts[step.endpoint.id] = step
+            return rules.HostEndpointUpdated(step)
         kind, key, *rest = step
         if kind == "members":
             _, old = self.ip_sets.get(key, (None, frozenset()))
@@ -120,6 +157,7 @@ class Node:
         where, event = {
             "drop policy": (self.policies, rules.PolicyRemoved),
             "drop endpoint": (self.endpoints, rules.EndpointRemoved),
+            "drop host": (self.hosts, rules.HostEndpointRemoved),
             "drop set": (self.ip_sets, rules.IPSetRemoved),
             "drop names": (self.domain_sets, rules.DomainSetRemoved),
         }[kind]

@@ -12,6 +12,9 @@ from policy.rules import (
     EndpointRemoved,
     EndpointUpdated,
     GraphEvent,
+    HostEndpointPolicy,
+    HostEndpointRemoved,
+    HostEndpointUpdated,
     IPSetRemoved,
     IPSetUpdated,
     NodeState,
@@ -26,6 +29,8 @@ ORDER = [
     DomainSetUpdated,
     PolicyUpdated,
     EndpointUpdated,
+    HostEndpointUpdated,
+    HostEndpointRemoved,
     EndpointRemoved,
     PolicyRemoved,
     DomainSetRemoved,
@@ -77,7 +82,8 @@ class CheckedGraph:
 
 def assert_complete(state: NodeState) -> None:
     """Everything referred to is there, and nothing else is."""
-    policies = {identity for endpoint in state.endpoints.values() for identity in policies_of(endpoint)}
+    governed = (*state.endpoints.values(), *state.host_endpoints.values())
+    policies = {identity for endpoint in governed for identity in policies_of(endpoint)}
     missing = policies - state.policies.keys()
     assert {identity.kind for identity in missing} <= {"Profile"}
     assert state.policies.keys() <= policies
@@ -87,9 +93,13 @@ def assert_complete(state: NodeState) -> None:
     assert state.domain_sets.keys() == domain_sets - {None}
 
 
-def policies_of(endpoint: EndpointPolicy):
+def policies_of(endpoint: EndpointPolicy | HostEndpointPolicy):
     yield from endpoint.profiles
-    for tier in endpoint.tiers:
+    if isinstance(endpoint, HostEndpointPolicy):
+        tiers = (*endpoint.untracked, *endpoint.pre_dnat, *endpoint.normal, *endpoint.forward)
+    else:
+        tiers = endpoint.tiers
+    for tier in tiers:
         yield from (*tier.ingress, *tier.egress)
 
 

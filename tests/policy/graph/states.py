@@ -4,6 +4,7 @@ from policy.resources.metadata import Resource
 from tests.policy.documents import (
     account,
     endpoint,
+    host_endpoint,
     namespace,
     network_set,
     pod,
@@ -66,6 +67,23 @@ BY_NAME_NODE = policy(
 BY_SET = policy("by-set", namespace="", selector="app == 'a'", egress=[to({"selector": "kind == 'out'"})])
 BY_SERVICE = policy("by-service", selector="app == 'a'", egress=[to({"services": {"name": "web"}})])
 UNTRACKED = policy("to-b", namespace="", doNotTrack=True, applyOnForward=True, ingress=[{"action": "Deny"}])
+
+ETH0 = host_endpoint("eth0", "172.18.0.1", interfaceName="eth0", labels={"app": "b"}, ports=[("http", "TCP", 81)])
+ETH0_OPEN = host_endpoint("eth0", "172.18.0.1 fd00::1", interfaceName="eth0", profiles=["p1", "missing"])
+ETH0_REMOTE = host_endpoint("eth0", "172.18.0.9", interfaceName="eth0", labels={"app": "b"}, node="node-2")
+ALL_INTERFACES = host_endpoint("all", interfaceName="*", labels={"app": "a", "projectcalico.org/namespace": "ns"})
+
+
+def of_hosts(selector: str = "has(app)", **spec) -> Resource:
+    """A policy that may act on host endpoints, with one deny rule for each direction it has."""
+    name = "-".join(["of-hosts", *(key.lower() for key in spec if key != "order")])
+    return policy(name, namespace="", selector=selector, ingress=[{"action": "Deny"}], **spec)
+
+
+OF_HOSTS = of_hosts(egress=[to({"selector": "app == 'b'", "ports": ["http"]}, protocol="TCP")])
+OF_FORWARDED = of_hosts(applyOnForward=True, order=1)
+OF_ARRIVING = of_hosts(applyOnForward=True, preDNAT=True, tier="early")
+OF_UNTRACKED = of_hosts(applyOnForward=True, doNotTrack=True)
 
 OUT = network_set("out", labels={"kind": "out"}, nets=["192.0.2.0/24", "192.0.2.1", "2001:db8::/32"])
 OUT_ONCE = network_set("out", labels={"kind": "out"}, nets=["192.0.2.1"])
@@ -137,5 +155,23 @@ SEQUENCES: dict[str, list[State]] = {
     ],
     "a written endpoint replaces its pod": [all_of(A, TO_B), all_of(A, WRITTEN, TO_B), all_of(WRITTEN, TO_B)],
     "a written profile replaces a generated one": [all_of(A), all_of(A, WRITTEN_KNS), state_of(A, WRITTEN_KNS)],
+    "host endpoints come and go": [
+        all_of(ETH0, OF_HOSTS, FROM_ALL, A, B),
+        all_of(ETH0, ALL_INTERFACES, OF_HOSTS, FROM_ALL, A, B),
+        all_of(ETH0_REMOTE, ALL_INTERFACES, OF_HOSTS, FROM_ALL, A),
+        all_of(ALL_INTERFACES, OF_HOSTS),
+    ],
+    "host endpoints are asked in four places": [
+        all_of(ETH0, A, EARLY, OF_HOSTS, OF_FORWARDED),
+        all_of(ETH0, A, EARLY, OF_HOSTS, OF_FORWARDED, OF_ARRIVING, OF_UNTRACKED),
+        all_of(ETH0_OPEN, A, OF_ARRIVING, OF_UNTRACKED, P1),
+        all_of(A, OF_ARRIVING, OF_UNTRACKED),
+        all_of(ETH0, EARLY_PASS, OF_ARRIVING, OF_HOSTS),
+    ],
+    "hosts are members of sets": [
+        all_of(A, BY_PORT, FROM_ALL, ETH0_REMOTE),
+        all_of(A, BY_PORT, FROM_ALL, ETH0),
+        all_of(A, BY_PORT, FROM_ALL, ETH0_OPEN, P1),
+    ],
     "services and policies of hosts": [all_of(A, BY_SERVICE), all_of(A, UNTRACKED), all_of(A, BY_SERVICE, UNTRACKED)],
 }
