@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from policy.errors import Faults
-from policy.evaluate import LearnedName, Packet, judge
+from policy.evaluate import LearnedName, Links, Packet, judge
 from policy.evaluate import World as Reference
 from policy.resources.decode import decode
 from policy.resources.metadata import Resource
@@ -24,6 +24,8 @@ class Case:
     """A random world as the oracles take it."""
 
     world: World
+    links: Links | None = None
+    """What is known of the nodes' interfaces beside what host endpoints say."""
 
     @cached_property
     def resources(self) -> list[Resource]:
@@ -38,7 +40,7 @@ class Case:
 
     @cached_property
     def roster(self) -> Roster:
-        return Roster(self.resources)
+        return Roster(self.resources, self.links)
 
     def simulation(self, settings: RenderSettings | None = None) -> Simulation:
         return Simulation(self.resources, self.names, settings, links=self.roster.links)

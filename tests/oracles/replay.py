@@ -97,8 +97,17 @@ class Node:
                 writer.write([_element(name, key) for name, keys in (learned or {}).items() for key in keys])
         self._counts = self._count()
 
-    def play(self, packet: Packet, from_interface: str, patience_seconds: float = _PATIENCE_SECONDS) -> Seen:
-        """Sends the packet into the node from the far side of an interface, and waits for its end."""
+    def play(
+        self,
+        packet: Packet,
+        from_interface: str,
+        patience_seconds: float = _PATIENCE_SECONDS,
+        ends: frozenset[str] = frozenset(),
+    ) -> Seen:
+        """Sends the packet into the node from the far side of an interface, and waits for its end.
+
+        `ends` are further comments of rules behind which nothing will be seen: what reaches the node itself.
+        """
         self._sent += 1
         token = struct.pack("!8sI", b"tidegate", self._sent)
         index = self._names.index(from_interface)
@@ -109,7 +118,7 @@ class Node:
         while True:
             arrived, counts = self._arrived(source, token), self._count()
             counted = frozenset(counts - self._counts)
-            is_over = arrived is not None or counted & _ENDS
+            is_over = arrived is not None or counted & (_ENDS | ends)
             if is_over or time.monotonic() > until:
                 self._counts = counts
                 return Seen(arrived, counted)

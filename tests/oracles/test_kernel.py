@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
-from policy.evaluate import Packet
+from policy.evaluate import Happened, Packet
 from policy.rules import Direction, RuleID
 from tests.oracles.cases import Case
-from tests.oracles.replay import OUTSIDE, Node, Seen
-from tests.oracles.worlds import Probe, make_world
+from tests.oracles.replay import NODE_ADDRESSES, OUTSIDE, Node, Seen
+from tests.oracles.worlds import Probe, World, make_world
 from tidegate.judge.answer import PROFILE_TIER, Answer, DirectionAnswer
 from tidegate.judge.learned import learned_elements
 from tidegate.judge.nodes import node_state
@@ -18,6 +20,7 @@ from tidegate.render import RenderSettings, names, render_table
 pytestmark = pytest.mark.kernel
 
 WORLDS = range(16)
+LINKS = {"node1": {OUTSIDE: frozenset(map(ip_address, NODE_ADDRESSES.values()))}}
 SETTINGS = RenderSettings(
     drops_invalid=False,  # ICMP errors and the like come out of nowhere here, and policy shall be asked about them
     holds_denied_below=False,  # nobody listens to the queue
@@ -36,24 +39,41 @@ def expected_comments(answer: Answer) -> list[str]:
 
 
 def comment(side: DirectionAnswer, direction: Direction) -> str:
-    last = side.trace[-1]
+    last = side.deciding
+    if last.happened is Happened.FAILSAFE_ALLOWED:
+        return "failsafe"
     tier = "" if last.tier == PROFILE_TIER else last.tier
     return names.comment(RuleID(tier, last.policy or names.NO_PROFILE, direction, last.rule))
 
 
 def loaded(stack: ExitStack, case: Case) -> tuple[Node, dict[str, str]]:
     """The world's node with its table, and the interface of each endpoint."""
-    state = node_state(case.resources, "node1")
+    state = node_state(case.resources, "node1", case.links)
     ends = [known.endpoint for known in state.endpoints.values()]
     node = Node(stack, {end.interface_name: list(end.addresses) for end in ends})
     node.load(render_table(state, SETTINGS), learned_elements(state, case.names))
     return node, {end.id: end.interface_name for end in ends}
 
 
+def on_the_wire(world: World) -> World:
+    """The world whose node has one interface to the outside: probes choose no other."""
+    probes = [
+        {
+            key: {k: v for k, v in part.items() if k != "interface"} if key in ("from", "to") else part
+            for key, part in items
+        }
+        for items in (probe.items() for probe in world.probes)
+    ]
+    return replace(world, probes=tuple(probes))
+
+
 def crosses(packet: Packet, interfaces: dict[str, str]) -> bool:
-    """Whether the packet passes the node: from or to one of its workloads, not to the node itself."""
+    """Whether the packet passes the node, from or to one of its workloads, or is sent to it from elsewhere."""
     parties = (packet.source, packet.destination)
-    return all(party.host is None for party in parties) and any(party.endpoint in interfaces for party in parties)
+    if packet.destination.host is not None:
+        is_to_node = packet.destination.address in LINKS["node1"][OUTSIDE]
+        return is_to_node and packet.source.endpoint is None and packet.source.host is None
+    return packet.source.host is None and any(party.endpoint in interfaces for party in parties)
 
 
 def first_of_flows(packets: list[tuple[Probe, Packet]]) -> Iterator[tuple[Probe, Packet]]:
@@ -70,7 +90,7 @@ def first_of_flows(packets: list[tuple[Probe, Packet]]) -> Iterator[tuple[Probe,
 @pytest.mark.parametrize("seed", WORLDS)
 def test_the_kernel_does_what_evaluate_and_simulate_say(seed):
     """Verdict and deciding rule of every packet of a world; about 30 packets a world."""
-    case = Case(make_world(seed, nodes=("node1",)))
+    case = Case(on_the_wire(make_world(seed, nodes=("node1",))), LINKS)
     simulation = case.simulation(SETTINGS)
     played, wrong = 0, []
     with ExitStack() as stack:
@@ -79,14 +99,18 @@ def test_the_kernel_does_what_evaluate_and_simulate_say(seed):
             if crosses(packet, interfaces):
                 answer = case.evaluated(packet)
                 assert simulation.judge(packet).agrees(answer)
-                seen = node.play(packet, interfaces.get(packet.source.endpoint, OUTSIDE))
+                way_in = interfaces.get(packet.source.endpoint, OUTSIDE)
+                is_to_node = packet.destination.host is not None
+                ends = frozenset(expected_comments(answer)[-1:]) if is_to_node else frozenset()
+                seen = node.play(packet, way_in, ends=ends)
                 played += 1
-                if not agrees(answer, seen, interfaces.get(packet.destination.endpoint, OUTSIDE)):
+                way_out = None if is_to_node else interfaces.get(packet.destination.endpoint, OUTSIDE)
+                if not agrees(answer, seen, way_out):
                     wrong.append((probe, answer.document(probe["id"]), seen))
     assert not wrong, f"{wrong[0]}\n{case.world.text()}"
     assert played >= 20  # 16 worlds make more than 320
 
 
-def agrees(answer: Answer, seen: Seen, way_out: str) -> bool:
+def agrees(answer: Answer, seen: Seen, way_out: str | None) -> bool:
     arrives_as_said = seen.arrived_at == (way_out if answer.is_allowed else None)
     return arrives_as_said and seen.counted.issuperset(expected_comments(answer))

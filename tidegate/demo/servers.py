@@ -4,7 +4,7 @@ import selectors
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from tidegate.demo.namespace import Namespace
 
@@ -104,7 +104,8 @@ def _reply(server: socket.socket, handler: DatagramHandler) -> None:
     # The packet information that told the destination now says the source.
     source = [(level, kind, _as_source(level, value)) for level, kind, value in ancillary if level != socket.SOL_SOCKET]
     for datagram in replies:
-        server.sendmsg([datagram], source, 0, peer)
+        with suppress(PermissionError):  # the host's own policy may deny the reply
+            server.sendmsg([datagram], source, 0, peer)
 
 
 def _as_source(level: int, pktinfo: bytes) -> bytes:
