@@ -37,7 +37,7 @@ def test_a_probe_has_what_its_protocol_needs():
 @pytest.mark.parametrize(
     ("source", "destination"),
     [
-        ("nobody", "198.51.100.7:443"),
+        ("No body", "198.51.100.7:443"),
         ("a/b", "198.51.100.7"),
         ("a/b", "198.51.100.7:70000"),
         ("a/b", "198.51.100.7:0"),
