@@ -27,8 +27,8 @@ from nft.model import Chain, Hook, Rule
 from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import names
 from tidegate.render.dns import answer_rules, query_rules
-from tidegate.render.intercept import handing_rules, host_rules, mark_rules, output_rules
 from tidegate.render.hosts import empty_chains
+from tidegate.render.intercept import handing_rules, host_rules, mark_rules, output_rules
 from tidegate.render.settings import RenderSettings
 
 _ESTABLISHED = Rule((Compare(Field.CT_STATE, Op.EQ, "established,related"), expr.Accept()), "established")

@@ -93,16 +93,23 @@ class HostBase:
             "host-forward": self._judged(HostPlace.FORWARD_IN, settings),
             "host-delivery": self._delivery(settings),
             "host-raw-output": self._raw(HostPlace.UNTRACKED_OUT, settings),
-            "host-output": _output(settings),
+            "host-output": self._output(settings),
             "host-postrouting": _postrouting(settings),
         }
         chains = [Chain(name, tuple(found), _HOOKS[name]) for name, found in rules.items()]
-        chains += [Chain(names.HOST_SENT, tuple(self._sent(settings))), *failsafe_chains(settings)]
+        chains += [
+            Chain(names.HOST_SENT, tuple(self._sent(settings))),
+            Chain(names.HOST_TAKEN, tuple(self._dispatch(HostPlace.FORWARD_IN))),
+            Chain(names.HOST_RELAYED, (_ESTABLISHED, *self._dispatch(HostPlace.FORWARD_OUT))),
+            *failsafe_chains(settings),
+        ]
         return Fragment(chains={chain.name: chain for chain in chains})
 
     def _raw(self, place: HostPlace, settings: RenderSettings) -> Iterator[Rule]:
         """The mark is cleared wherever a packet begins: nobody else may say that it was allowed."""
         yield Rule((expr.SetMark(settings.host_mark, 0),))
+        if place is HostPlace.UNTRACKED_OUT and settings.reads_tcp:
+            yield Rule((_is_marked(settings.agent_mark), expr.Accept()), "in a workload's name")
         yield from self._dispatch(place)
 
     def _judged(self, place: HostPlace, settings: RenderSettings) -> Iterator[Rule]:
@@ -115,6 +122,8 @@ class HostBase:
     def _input(self, settings: RenderSettings) -> Iterator[Rule]:
         yield _ESTABLISHED
         yield _allowed_before(settings)
+        if HostPlace.FORWARD_IN in self._used and settings.reads_tcp:
+            yield Rule((_is_marked(settings.intercept_mark), expr.Goto(names.HOST_TAKEN)), "as if forwarded")
         yield Rule((Lookup((Field.IIFNAME,), names.WORKLOADS), expr.Accept()), "from a workload")
         yield from _invalid(settings)
         yield from self._dispatch(HostPlace.IN)
@@ -124,6 +133,18 @@ class HostBase:
             yield _ESTABLISHED
             yield from _invalid(settings)
             yield from self._dispatch(HostPlace.FORWARD_OUT)
+
+    def _output(self, settings: RenderSettings) -> Iterator[Rule]:
+        """Behind DNAT the interface is still that of the way before it (kernel: nf_nat_ipv4_local_fn), so others wait.
+
+        `reject` cannot stand behind `postrouting` (kernel: nft_reject_validate): there the old way must do. What the
+        packet process passes on for a workload is judged as what workloads send.
+        """
+        if settings.reads_tcp:
+            yield Rule((_is_marked(settings.agent_mark), expr.Goto(names.HOST_RELAYED)), "in a workload's name")
+        if settings.deny_action is DenyAction.DROP:
+            yield Rule((expr.DestinationTranslated(), expr.Accept()), "judged when its way is known")
+        yield Rule((expr.Goto(names.HOST_SENT),))
 
     def _sent(self, settings: RenderSettings) -> Iterator[Rule]:
         yield _ESTABLISHED
@@ -142,24 +163,18 @@ class HostBase:
             yield Rule((expr.Goto(self._rest[place]),), "every other interface")
 
 
-def _output(settings: RenderSettings) -> Iterator[Rule]:
-    """Behind DNAT the interface is still that of the way before it (kernel: nf_nat_ipv4_local_fn), so others wait.
-
-    `reject` cannot stand behind `postrouting` (kernel: nft_reject_validate): there the old way must do.
-    """
-    if settings.deny_action is DenyAction.DROP:
-        yield Rule((expr.DestinationTranslated(), expr.Accept()), "judged when its way is known")
-    yield Rule((expr.Goto(names.HOST_SENT),))
-
-
 def _postrouting(settings: RenderSettings) -> Iterator[Rule]:
     if settings.deny_action is DenyAction.DROP:
-        yield Rule((expr.SentByHost(), expr.DestinationTranslated(), expr.Goto(names.HOST_SENT)))
+        not_relayed = (expr.MarkBits(settings.agent_mark, Op.EQ, 0),) if settings.reads_tcp else ()
+        yield Rule((expr.SentByHost(), *not_relayed, expr.DestinationTranslated(), expr.Goto(names.HOST_SENT)))
+
+
+def _is_marked(bit: int) -> expr.MarkBits:
+    return expr.MarkBits(bit, Op.EQ, bit)
 
 
 def _allowed_before(settings: RenderSettings) -> Rule:
-    bit = settings.host_mark
-    return Rule((expr.MarkBits(bit, Op.EQ, bit), expr.Accept()), "allowed before conntrack or DNAT")
+    return Rule((_is_marked(settings.host_mark), expr.Accept()), "allowed before conntrack or DNAT")
 
 
 def _invalid(settings: RenderSettings) -> Iterator[Rule]:
