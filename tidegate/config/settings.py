@@ -24,8 +24,7 @@ T = TypeVar("T")
 LOG_PREFIX_PATTERN = r"[a-zA-Z0-9%: /_-]*"
 MARK_BITS = 5
 """One for Pass, one for packets that were held once, one for what host endpoints allowed before conntrack or DNAT; at
-the other end of the mask one for packets that are handed to a listener here, one for packets of the packet process's own
-sockets."""
+the other end of the mask one for packets handed to a listener here, one for packets of the packet process's sockets."""
 
 
 class SourceSpoofing(StrEnum):
