@@ -25,7 +25,7 @@ test *ARGS: setup lint
 
 # the tests that need neither root nor a network, in a namespace without one
 fast *ARGS: setup
-    unshare -rn {{python}} -m pytest -m "not kernel" {{ARGS}}
+    unshare -cn {{python}} -m pytest -m "not kernel" {{ARGS}}
 
 # the tests on the real kernel: namespaces, nftables, queues (root)
 kernel *ARGS: setup
