@@ -6,23 +6,23 @@ comes later finds what was resolved before. What the kernel's sets hold is `dnsa
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import final
+from typing import Final, final
 
 from cachetools import TTLCache
 
 from reconcile.instant import Instant
 
-MAX_NAMES_PER_ENDPOINT = 10_000
+MAX_NAMES_PER_ENDPOINT: Final = 10_000
 """At the bound the name longest unasked is forgotten: it stays open in the kernel, but can be explained no more."""
-MAX_ADDRESSES_PER_NAME = 1000
+MAX_ADDRESSES_PER_NAME: Final = 1000
 """A bucket store answers with a few new addresses at a time and never comes to an end. At the bound the oldest goes."""
-MAX_ADDRESSES_PER_ENDPOINT = 40_000
+MAX_ADDRESSES_PER_ENDPOINT: Final = 40_000
 """Of all its names together, 15 MB. At the bound its names longest unasked go."""
-MAX_ADDRESSES = 500_000
+MAX_ADDRESSES: Final = 500_000
 """Of all endpoints together. At the bound the endpoint that is just told something pays, down to one name."""
-HISTORY_SECONDS = 3600.0
+HISTORY_SECONDS: Final = 3600.0
 """How long a name that has expired is remembered for explanation."""
-MAX_TTL_SECONDS = 86_400
+MAX_TTL_SECONDS: Final = 86_400
 """Longer TTLs do not keep a name in memory."""
 
 

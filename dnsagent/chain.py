@@ -6,10 +6,11 @@ DNAME). What is not reached was put there for another purpose and teaches nothin
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from dnsagent.codec import MAX_NAME_BYTES, AddressRecord, AliasRecord, Answer
 
-MAX_HOPS = 16
+MAX_HOPS: Final = 16
 """Resolvers give up after 8 to 12."""
 
 Resolved = tuple[tuple[bytes, ...], int, bytes]
@@ -77,7 +78,7 @@ def _walk(answer: Answer) -> tuple[tuple[bytes, ...], list[int], Trouble | None]
         ttls.append(least)
 
 
-_NEVER = 2**32
+_NEVER: Final = 2**32
 
 
 def _delegated(name: bytes, delegations: Mapping[bytes, AliasRecord]) -> AliasRecord | None:

@@ -7,18 +7,18 @@ learner. The kernel expires its elements by itself, on its own clock.
 """
 
 from collections.abc import Iterator
-from typing import final
+from typing import Final, final
 
 from reconcile.instant import Instant
 
 ElementKey = tuple[str, bytes]
 """(set name, packed key: endpoint address then learned address)."""
 
-LINGER_SECONDS = 1.0
+LINGER_SECONDS: Final = 1.0
 """How long an element is remembered after its deadline at least, at most a second longer: the kernel's clock ticks
 coarser than ours, and an element that it may still have must be refreshed, not added (an addition would leave it to
 die)."""
-_MAX_STALE = 1024
+_MAX_STALE: Final = 1024
 
 
 def owner_of(key: ElementKey) -> bytes:

@@ -9,7 +9,7 @@ In the modes that do not hold answers, copies of them come by the query log and 
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dnsagent.denied import DeniedPackets
 from dnsagent.kernel_sets import KernelSets
@@ -22,7 +22,7 @@ from reconcile.instant import Instant
 
 MAX_DELAYED = 8192
 """Answers whose learning is delayed, for tests; beyond it they are learned at once."""
-_RESPONSE_BIT = 0x80
+_RESPONSE_BIT: Final = 0x80
 
 Notice = Callable[[Packet], None]
 """Told of each answer that opened something."""

@@ -6,7 +6,7 @@ blamed again (it is full, or gone) is left out whole, so that one endpoint's set
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 from dnsagent.element_table import ElementKey
 from dnsagent.learn import Element
@@ -14,13 +14,13 @@ from nft.elements import Change, Operation
 from nft.errors import ElementError, NftError
 from reconcile.instant import Instant
 
-CHUNK = 4096
+CHUNK: Final = 4096
 """Elements in a transaction that nobody waits for: a longer one would keep answers waiting for the commit lock."""
-MAX_ATTEMPTS = 4
+MAX_ATTEMPTS: Final = 4
 """Transactions for one batch: 30 ms, if all but the last are refused."""
-_TOLERATED = 2
+_TOLERATED: Final = 2
 """Refusals of one set in a batch, from which on it is left out."""
-_MOMENT_MS = 1000
+_MOMENT_MS: Final = 1000
 """How long an element lives that is added only to be deleted: it never does."""
 
 

@@ -8,7 +8,7 @@ What `judge` returns becomes true when the kernel has acknowledged it and the ca
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from typing import final
+from typing import Final, final
 
 from dnsagent.cache import Known, NameCache, refusals
 from dnsagent.chain import Resolved, resolve
@@ -29,17 +29,17 @@ from dnsagent.plan import EndpointPlan, Plan, RulePlan
 from dnsagent.queries import Mismatch, PendingQueries
 from reconcile.instant import Instant
 
-MAX_ADDRESSES_PER_ANSWER = 256
+MAX_ADDRESSES_PER_ANSWER: Final = 256
 """More in one answer is somebody filling the set."""
-MAX_REFUSALS_PER_ANSWER = 64
+MAX_REFUSALS_PER_ANSWER: Final = 64
 """Addresses of a refused answer that are remembered, to explain it, at 2 us each; and guarded addresses in an answer
 before the rest of it is left: whoever sends so many wants to keep us busy."""
-REFRESH_FRACTION = 0.1
-REFRESH_LEAST_SECONDS = 2.0
+REFRESH_FRACTION: Final = 0.1
+REFRESH_LEAST_SECONDS: Final = 2.0
 """An element is written again only where that prolongs it by a tenth, or where it is about to go."""
 BACK_FILL_STEP = 512
 """Remembered addresses looked at between two chances for packets: 2 ms."""
-LAX_SECONDS = 10.0
+LAX_SECONDS: Final = 10.0
 """After the query log overflowed, so long an answer may be missing its question through no fault of its own."""
 
 
@@ -108,8 +108,7 @@ class Learner:
         if question.flags & (FLAG_RESPONSE | FLAG_OPCODE):
             return
         self.counters["queries"] += 1
-        asked = question.name + question.type.to_bytes(2, "big") + question.class_.to_bytes(2, "big")
-        self.queries.add(_conversation(packet), asked, now)
+        self.queries.add(_conversation(packet), question.asked, now)
 
     def note_lost_queries(self, count: int, now: Instant) -> None:
         """The query log dropped copies: for a while a missing question proves nothing."""
@@ -258,11 +257,10 @@ class Learner:
         if reason is not None:
             self.counters[reason] += 1
             return []
-        asked = answer.name + answer.type.to_bytes(2, "big") + answer.class_.to_bytes(2, "big")
         conversation = _conversation(packet)
-        mismatch = self.queries.take(conversation, asked, now)
+        mismatch = self.queries.take(conversation, answer.asked, now)
         if mismatch is not None and catch_up is not None and catch_up(now):
-            again = self.queries.take(conversation, asked, now)
+            again = self.queries.take(conversation, answer.asked, now)
             # A late answer has consumed its question: the second look finds a new one, or a replay.
             if again is None or mismatch is not Mismatch.LATE:
                 mismatch = again

@@ -11,7 +11,7 @@ Whatever ends the loop, every held packet gets its verdict: answers are delivere
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from dnsagent.denied import DeniedPackets
 from dnsagent.hold import AnswerPath
@@ -28,12 +28,12 @@ from nfq.supervise import SupervisedLog, SupervisedQueue
 from reconcile.clock import Clock
 from reconcile.instant import Instant
 
-TICK_SECONDS = 0.25
-OBSERVE_SECONDS = 1.0
-MAX_COPIES = 16_384
+TICK_SECONDS: Final = 0.25
+OBSERVE_SECONDS: Final = 1.0
+MAX_COPIES: Final = 16_384
 """Copies read before the answers are judged: more than the log's socket buffer holds, a page and more for each. So all
 that was logged before the answers came is read, and no flood of queries keeps the answers waiting for ever."""
-WAITED_SECONDS = 20e-6
+WAITED_SECONDS: Final = 20e-6
 """Who waited so long for a packet will find one, as a rule, and not look for a second: that costs 5 us each time."""
 
 

@@ -5,11 +5,11 @@ The standard library's selector costs 5 us a round in Python of its own, twice f
 
 import select
 from collections.abc import Callable
-from typing import final
+from typing import Final, final
 
-READABLE = select.EPOLLIN
-WRITABLE = select.EPOLLOUT
-_EVENTS_PER_ROUND = 64
+READABLE: Final = select.EPOLLIN
+WRITABLE: Final = select.EPOLLOUT
+_EVENTS_PER_ROUND: Final = 64
 
 Handler = Callable[[int], None]
 """Serves a ready descriptor; gets the events as epoll has them: besides READABLE and WRITABLE errors and hang-ups."""

@@ -7,14 +7,15 @@ and so are the questions of each, so both bounds pop from one end.
 
 from collections import OrderedDict
 from enum import StrEnum
+from typing import Final
 
 from reconcile.instant import Instant
 
-LIFE_SECONDS = 10.0
+LIFE_SECONDS: Final = 10.0
 """Resolvers give up after 5 s and ask again under another number; a later answer is nobody's."""
-MAX_PENDING = 65_536
+MAX_PENDING: Final = 65_536
 """At 3,000 questions a second this is more than two lives; each takes about 400 bytes."""
-MAX_PER_CONVERSATION = 8
+MAX_PER_CONVERSATION: Final = 8
 """Different questions under one number from one port: two are usual (A and AAAA), more are somebody's experiment."""
 
 

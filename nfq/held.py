@@ -19,12 +19,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
-from typing import Protocol, Self, final
+from typing import Final, Protocol, Self, final
 
 from nfq.counters import QueueCounters
 from nfq.errors import AlreadyDecidedError
 
-_PAYLOAD_BYTES = 0xFFFF - 4
+_PAYLOAD_BYTES: Final = 0xFFFF - 4
 """A netlink attribute holds 65535 bytes with its head."""
 
 
@@ -60,8 +60,8 @@ class Verdict:
             raise ValueError(f"cannot give a packet {len(self.payload)} bytes: at most {_PAYLOAD_BYTES}")
 
 
-ACCEPT = Verdict(Action.ACCEPT)
-DROP = Verdict(Action.DROP)
+ACCEPT: Final = Verdict(Action.ACCEPT)
+DROP: Final = Verdict(Action.DROP)
 
 
 class VerdictSink(Protocol):

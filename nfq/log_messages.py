@@ -9,18 +9,18 @@ import sys
 from builtins import memoryview  # noqa: A004 - mypyc looks the annotation up in the module
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import Final, final
 
 from netlink import message
 from netlink.message import NetlinkDecodeError
 
-_SUBSYSTEM = message.NFNL_SUBSYS_ULOG
+_SUBSYSTEM: Final = message.NFNL_SUBSYS_ULOG
 _PACKET, _CONFIG = 0, 1
 
 _CFG_CMD, _CFG_MODE, _CFG_TIMEOUT, _CFG_THRESHOLD, _CFG_FLAGS = 1, 2, 4, 5, 6
-_CMD_BIND = 1
-_COPY_PACKET = 2
-_FLAG_SEQUENCE = 1
+_CMD_BIND: Final = 1
+_COPY_PACKET: Final = 2
+_FLAG_SEQUENCE: Final = 1
 
 _A_PACKET_HDR, _A_MARK, _A_TIMESTAMP, _A_IN_INDEX, _A_OUT_INDEX, _A_PAYLOAD, _A_PREFIX, _A_SEQUENCE = (
     1,
@@ -32,18 +32,18 @@ _A_PACKET_HDR, _A_MARK, _A_TIMESTAMP, _A_IN_INDEX, _A_OUT_INDEX, _A_PAYLOAD, _A_
     10,
     12,
 )
-_STABLE = frozenset({1, 2, 4, 5, 6, 7, 8, 10, 15, 16, 17})
+_STABLE: Final = frozenset({1, 2, 4, 5, 6, 7, 8, 10, 15, 16, 17})
 """Attributes that repeat from packet to packet: header, mark, interfaces, hardware addresses, prefix."""
 
-_MESSAGE = struct.Struct("=IH")
-_MESSAGE_BYTES = 20
+_MESSAGE: Final = struct.Struct("=IH")
+_MESSAGE_BYTES: Final = 20
 """Netlink header and nfnetlink header."""
-_NUMBER_BYTES = 4
-_LOG_TYPE = _SUBSYSTEM << 8 | _PACKET
-_TAIL = struct.Struct("!4sI2s2s")
+_NUMBER_BYTES: Final = 4
+_LOG_TYPE: Final = _SUBSYSTEM << 8 | _PACKET
+_TAIL: Final = struct.Struct("!4sI2s2s")
 """The sequence attribute and the head of the payload attribute behind it."""
-_SEQUENCE_HEAD = struct.pack("=HH", 8, _A_SEQUENCE)
-_PAYLOAD_TYPE = struct.pack("=H", _A_PAYLOAD)
+_SEQUENCE_HEAD: Final = struct.pack("=HH", 8, _A_SEQUENCE)
+_PAYLOAD_TYPE: Final = struct.pack("=H", _A_PAYLOAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ _ORIGINS_LIMIT = 4096
 """Origins remembered. A hardware address is part of one, so traffic can make any number of them; at the limit all are
 forgotten, which costs one slow read for each that is still in use."""
 
-_LAYOUTS_LIMIT = 4
+_LAYOUTS_LIMIT: Final = 4
 """Lengths of origin tried before the careful way is taken; each one tried in vain costs 0.1 us."""
 
 

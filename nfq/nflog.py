@@ -7,7 +7,7 @@ counted, never hidden.
 import errno
 import socket
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Final, Protocol, final
 
 from netlink.message import NetlinkDecodeError
 from netlink.transport import NETLINK_NO_ENOBUFS, SOL_NETLINK, NetlinkSocket
@@ -17,9 +17,9 @@ from nfq.errors import QueueLostError, QueueRefusedError
 from nfq.log_messages import LoggedPacket, LogReader
 from nfq.raw import RECEIVE_BYTES, await_acknowledgement
 
-_SEQUENCE_MASK = 0xFFFFFFFF
+_SEQUENCE_MASK: Final = 0xFFFFFFFF
 
-LOG_LIMIT = 256
+LOG_LIMIT: Final = 256
 """Copies a reader takes at most before its caller turns to other work."""
 
 

@@ -8,21 +8,21 @@ objects costs more than all the rest, so callers that need them make them.
 
 import struct
 from builtins import memoryview  # noqa: A004 - mypyc looks the annotation up in the module
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from nfq.errors import PacketError
 from nfq.headers import SCTP, TCP, UDP, IpHeader, read_ip, read_udp
 
-_UDP_IN_IPV4 = struct.Struct("!BxHxxHxBxx4s4sHHHxx")
-_UDP_IN_IPV6 = struct.Struct("!B3xHBx16s16sHHHxx")
-_PORTS_IN_IPV4 = struct.Struct("!BxHxxHxBxx4s4sHH")
-_PORTS_IN_IPV6 = struct.Struct("!B5xBx16s16sHH")
-_PORTS = struct.Struct("!HH")
-_PLAIN_IPV4 = 0x45
+_UDP_IN_IPV4: Final = struct.Struct("!BxHxxHxBxx4s4sHHHxx")
+_UDP_IN_IPV6: Final = struct.Struct("!B3xHBx16s16sHHHxx")
+_PORTS_IN_IPV4: Final = struct.Struct("!BxHxxHxBxx4s4sHH")
+_PORTS_IN_IPV6: Final = struct.Struct("!B5xBx16s16sHH")
+_PORTS: Final = struct.Struct("!HH")
+_PLAIN_IPV4: Final = 0x45
 """Version 4 and a header of five words: no options."""
-_FRAGMENT_BITS = 0x3FFF
+_FRAGMENT_BITS: Final = 0x3FFF
 """More fragments, and the offset; "do not fragment" is above."""
-_WITH_PORTS = frozenset({TCP, UDP, SCTP})
+_WITH_PORTS: Final = frozenset({TCP, UDP, SCTP})
 
 
 @final

@@ -11,43 +11,43 @@ bytes there. So the reader looks these bytes up instead of taking them apart: 0.
 
 import struct
 import sys
-from typing import final
+from typing import Final, final
 
 from netlink import message
 from netlink.message import NetlinkDecodeError
 from nfq.held import Arrival, HeldPacket, Owner, Verdict
 from nfq.queue import QueueSettings
 
-_SUBSYSTEM = message.NFNL_SUBSYS_QUEUE
+_SUBSYSTEM: Final = message.NFNL_SUBSYS_QUEUE
 _PACKET, _VERDICT, _CONFIG, _VERDICT_BATCH = 0, 1, 2, 3
 
 _CFG_CMD, _CFG_PARAMS, _CFG_MAXLEN, _CFG_MASK, _CFG_FLAGS = 1, 2, 3, 4, 5
-_CMD_BIND = 1
-_COPY_PACKET = 2
+_CMD_BIND: Final = 1
+_COPY_PACKET: Final = 2
 _FLAG_FAIL_OPEN, _FLAG_GSO = 1, 4
 
 _A_PACKET_HDR, _A_VERDICT_HDR, _A_MARK = 1, 2, 3
 _A_IN_INDEX, _A_OUT_INDEX, _A_PAYLOAD, _A_CAP_LEN = 5, 6, 10, 13
 
-_HEAD = struct.Struct("!4x2s14x4sI")
-_PACKET_TYPE = struct.pack("=H", _SUBSYSTEM << 8 | _PACKET)
-_PACKET_HDR = struct.pack("=HH", 11, _A_PACKET_HDR)
-_ARRIVAL_AT = 28
-_HOOK_AT = 30
-_ATTRIBUTES_AT = 32
-_ATTRIBUTE = struct.Struct("=HH")
-_BE32 = struct.Struct("!I")
+_HEAD: Final = struct.Struct("!4x2s14x4sI")
+_PACKET_TYPE: Final = struct.pack("=H", _SUBSYSTEM << 8 | _PACKET)
+_PACKET_HDR: Final = struct.pack("=HH", 11, _A_PACKET_HDR)
+_ARRIVAL_AT: Final = 28
+_HOOK_AT: Final = 30
+_ATTRIBUTES_AT: Final = 32
+_ATTRIBUTE: Final = struct.Struct("=HH")
+_BE32: Final = struct.Struct("!I")
 
 _ARRIVALS_LIMIT = 4096
 """Ways remembered. A hardware address is part of a way, so traffic can make any number of them; at the limit all are
 forgotten, which costs one slow read for each that is still in use."""
 
-_LAYOUTS_LIMIT = 4
+_LAYOUTS_LIMIT: Final = 4
 """Places to look for the payload before the careful way is taken; each one tried in vain costs 0.1 us."""
 
-_SINGLE = struct.Struct("=IHHIIHH HH")
-_VERDICT_HDR = struct.Struct("!II")
-_VERDICT_BYTES = 32
+_SINGLE: Final = struct.Struct("=IHHIIHH HH")
+_VERDICT_HDR: Final = struct.Struct("!II")
+_VERDICT_BYTES: Final = 32
 
 
 @final

@@ -8,7 +8,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from typing import final
+from typing import Final, final
 
 from netlink import message
 from netlink.message import NetlinkDecodeError
@@ -19,12 +19,12 @@ from nfq.held import HeldBatch, HeldPacket, Ledger, Verdict
 from nfq.queue import BATCH_LIMIT, QueueSettings
 from nfq.queue_messages import PacketReader, VerdictWriter, bind, refusals
 
-RECEIVE_BYTES = 0x11000
+RECEIVE_BYTES: Final = 0x11000
 """A whole packet of 64 KiB and its attributes. Not more: from 128 KiB on malloc maps each buffer that is kept anew,
 and a recv costs 12 us instead of 1.1."""
-_ID_MASK = 0xFFFFFFFF
+_ID_MASK: Final = 0xFFFFFFFF
 _ANSWER_SECONDS = 2.0
-_SEND_BYTES = 64 << 10
+_SEND_BYTES: Final = 64 << 10
 """Verdicts sent together at most: the send buffer holds 208 KiB, more at once is EMSGSIZE."""
 
 

@@ -5,28 +5,28 @@ Pure. Fast rather than general: heads are made once, and an element is a few byt
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from netlink import message
 from nft import wire
 
-MAX_LIST_BYTES = 65_000
+MAX_LIST_BYTES: Final = 65_000
 """Elements in one message: they are one netlink attribute, whose length has 16 bits."""
 
-NEW = message.NFNL_SUBSYS_NFTABLES << 8 | wire.NEWSETELEM
-DELETE = message.NFNL_SUBSYS_NFTABLES << 8 | wire.DELSETELEM
-NEW_FLAGS = message.NLM_F_REQUEST | message.NLM_F_CREATE
-DELETE_FLAGS = message.NLM_F_REQUEST
+NEW: Final = message.NFNL_SUBSYS_NFTABLES << 8 | wire.NEWSETELEM
+DELETE: Final = message.NFNL_SUBSYS_NFTABLES << 8 | wire.DELSETELEM
+NEW_FLAGS: Final = message.NLM_F_REQUEST | message.NLM_F_CREATE
+DELETE_FLAGS: Final = message.NLM_F_REQUEST
 
-_HEADER = struct.Struct("=IHHII")
-_HALVES = struct.Struct("=HH")
-_TIMES = 12
+_HEADER: Final = struct.Struct("=IHHII")
+_HALVES: Final = struct.Struct("=HH")
+_TIMES: Final = 12
 """Bytes of a 64-bit attribute."""
-_LIST = wire.NFTA_ELEM_LIST_ELEMENTS | message.NLA_F_NESTED
-_TIMEOUT = _HALVES.pack(_TIMES, wire.NFTA_SET_ELEM_TIMEOUT)
-_EXPIRATION = _HALVES.pack(_TIMES, wire.NFTA_SET_ELEM_EXPIRATION)
-_BATCH = message.nfgen(0, message.NFNL_SUBSYS_NFTABLES)
-_BATCH_BYTES = _HEADER.size + len(_BATCH)
+_LIST: Final = wire.NFTA_ELEM_LIST_ELEMENTS | message.NLA_F_NESTED
+_TIMEOUT: Final = _HALVES.pack(_TIMES, wire.NFTA_SET_ELEM_TIMEOUT)
+_EXPIRATION: Final = _HALVES.pack(_TIMES, wire.NFTA_SET_ELEM_EXPIRATION)
+_BATCH: Final = message.nfgen(0, message.NFNL_SUBSYS_NFTABLES)
+_BATCH_BYTES: Final = _HEADER.size + len(_BATCH)
 
 
 class ElementMessage(NamedTuple):
@@ -64,7 +64,7 @@ def _element_heads(length: int) -> tuple[bytes, bytes, bytes, bytes]:
     return no, one, two, padding
 
 
-_ELEMENT_HEADS = tuple(_element_heads(length) for length in range(wire.MAX_KEY_BYTES + 1))
+_ELEMENT_HEADS: Final = tuple(_element_heads(length) for length in range(wire.MAX_KEY_BYTES + 1))
 
 
 def chunks(elements: Sequence[bytes]) -> Sequence[tuple[int, int]]:

@@ -16,7 +16,7 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import NamedTuple, final
+from typing import Final, NamedTuple, final
 
 from netlink import message
 from netlink.transport import NETLINK_EXT_ACK, SO_SNDBUFFORCE, SOL_NETLINK, NetlinkSocket
@@ -71,17 +71,17 @@ class Element(NamedTuple):
 SEND_BUFFER_BYTES = 4 << 20
 """A transaction is one datagram; this (which the kernel doubles) holds 150,000 pairs. More fails with EMSGSIZE."""
 
-MAX_HEADS = 16_384
+MAX_HEADS: Final = 16_384
 """Message heads kept, by set name. At the bound all are forgotten: making one again costs a microsecond."""
 
-SMALL_SET = 256
+SMALL_SET: Final = 256
 """Elements that come in the first datagram of a dump for certain."""
 
-_OPERATIONS = tuple(Operation)
-_DUMP_ATTEMPTS = 5
-_ACK = struct.Struct("=IHHIIi")
-_NEW = (element_wire.NEW, element_wire.NEW_FLAGS)
-_DELETE = (element_wire.DELETE, element_wire.DELETE_FLAGS)
+_OPERATIONS: Final = tuple(Operation)
+_DUMP_ATTEMPTS: Final = 5
+_ACK: Final = struct.Struct("=IHHIIi")
+_NEW: Final = (element_wire.NEW, element_wire.NEW_FLAGS)
+_DELETE: Final = (element_wire.DELETE, element_wire.DELETE_FLAGS)
 
 
 class ElementWriter:
