@@ -33,6 +33,7 @@ class Desk:
         self._interceptor = interceptor
         self._commands: dict[str, Callable[[Document, dict[str, Any]], dict[str, Any]]] = {
             "status": self._status,
+            "commits": self._commits,
             "load": self._load,
             "names": self._names,
             "explain": self._explain,
@@ -79,6 +80,11 @@ class Desk:
         if self._interceptor is not None and self._interceptor.trouble:
             health.append({"healthy": False, "reason": self._interceptor.trouble, "since": loop.clock.now()})
         return health
+
+    def _commits(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """How many transactions it made; asked so often that it must cost little."""
+        del request, memory
+        return {"commits": self._loop.sets.commits}
 
     def _bound_counters(self) -> dict[str, int]:
         """What was dropped where a collection was full."""

@@ -37,6 +37,8 @@ class KernelSets:
     def __init__(self, writer: SetWriter, counters: Counter[str]) -> None:
         self._writer = writer
         self._counters = counters
+        self.commits = 0
+        """Transactions that the kernel made."""
 
     def write(self, elements: Sequence[Element], now: Instant) -> list[Element]:
         """Those that are in the kernel when this returns: all of them, as a rule."""
@@ -78,6 +80,7 @@ class KernelSets:
         except NftError:
             self._counters["program-failed"] += 1
             return False
+        self.commits += 1
         return True
 
     def _apply(self, changes: Sequence[Change]) -> Sequence[int]:
@@ -99,6 +102,7 @@ class KernelSets:
                     at for at in positions if at not in refused and blamed_sets[changes[at].set_name] < _TOLERATED
                 ]
             else:
+                self.commits += 1
                 return positions
         return ()
 

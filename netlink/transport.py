@@ -14,6 +14,7 @@ from netlink import message
 NETLINK_NETFILTER = 12
 SOL_NETLINK = 270
 NETLINK_ADD_MEMBERSHIP = 1
+NETLINK_DROP_MEMBERSHIP = 2
 NETLINK_NO_ENOBUFS = 5
 NETLINK_EXT_ACK = 11
 NETLINK_CAP_ACK = 10
@@ -56,6 +57,10 @@ class NetlinkSocket:
     def join(self, group: int) -> None:
         """Subscribes to a multicast group of events."""
         self._socket.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
+
+    def leave(self, group: int) -> None:
+        """Ends a subscription; nothing happens where there is none."""
+        self._socket.setsockopt(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group)
 
     def next_sequence(self) -> int:
         """A fresh sequence number, never 0 (the kernel uses 0 for events)."""

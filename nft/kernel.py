@@ -61,6 +61,8 @@ class Kernel:
         self.table = text.check_name(table)
         self._features = features
         self._transport = transport or KernelTransport()
+        self.commits = 0
+        """Transactions that the kernel made for us."""
         self._link = NetlinkSocket()
 
     def close(self) -> None:
@@ -75,6 +77,7 @@ class Kernel:
         except ScriptError as error:
             found = culprits(script, error.lines)
             raise CommitError(error.errno, self.table, error.detail, chains=found.chains, sets=found.sets) from error
+        self.commits += 1
 
     def write_queue(self, chain: Chain) -> None:
         """Writes a queue rule in the encoding that this kernel has; see `TableKernel`."""
@@ -86,6 +89,7 @@ class Kernel:
             native=self._features.native_queue,
             comment=f"#{text.tag(chain, 0)}",
         )
+        self.commits += 1
 
     def read(self, *, without_elements: Collection[str] = ()) -> Listing | None:
         """Reads the table; see `TableKernel`. Some 0.2 s for 20,000 rules."""

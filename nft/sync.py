@@ -137,6 +137,8 @@ class TableSync:
                 continue
             learned = {name for name in commit.element_sets if self._is_learned(name)}
             self._to_restore |= learned & commit.shrunk_sets
+            if not commit.is_complete:
+                self._to_restore |= {name for name in self.desired.sets if self._is_learned(name)}
             self._is_known = self._is_known and not commit.touches_objects
             self._distrusted |= commit.rule_chains
             self._known.forget_rules(commit.rule_chains)

@@ -122,7 +122,7 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("api", server.serve(app, listener))
     start("links", agent.feeders.links())
     start("documents", agent.feeders.documents(agent.source))
-    start("commits", agent.feeders.commits(agent.monitor))
+    start("commits", agent.commits.run())
     start("apply", agent.loop.run())
     start("packet process", agent.keeper.run())
     start("memory", _set_memory_aside(agent))

@@ -1,4 +1,4 @@
-"""The tasks that tell the apply loop what has happened: documents, routes, other programs' commits.
+"""The tasks that tell the apply loop what has happened: documents and routes (`commits` has other programs' commits).
 
 Each ends only when cancelled. What goes wrong in the world (a directory that is gone) is a condition; what goes wrong
 in us is raised, and ends the program.
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from nft.monitor import Monitor
 from reconcile.clock import Clock
 from tidegate.store.files import FileSource
 from tidegate.store.last_valid import Changes, Problem, ProblemKind
@@ -59,16 +58,6 @@ class Feeders:
                     self.loop.note_change()
                 await changed.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
-
-    async def commits(self, monitor: Monitor) -> None:
-        """Feeds announcements of commits, ours and others'. Closes the monitor."""
-        loop = asyncio.get_running_loop()
-        loop.add_reader(monitor.fileno(), lambda: self.loop.on_commits(monitor.read()))
-        try:
-            await loop.create_future()
-        finally:
-            loop.remove_reader(monitor.fileno())
-            monitor.close()
 
     async def _load(self, source: FileSource) -> Changes:
         log = structlog.get_logger()

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from dnsagent.link import LinkClient
+from dnsagent.link import LinkClient, LinkError
 from dnsagent.snapshot import Snapshot
 from dnsagent.snapshot_file import SnapshotError, private_directory, read_snapshot, write_snapshot
 from policy.rules import IPAddress
 from tidegate.agent.packets import SNAPSHOT, SOCKET
+
+_QUICK_SECONDS = 0.1
+"""For questions whose answer nobody needs who must wait for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +62,7 @@ class PacketClient:
         self._path = state / SNAPSHOT
         self._former = _former(self._path)
         self._link = LinkClient(state / SOCKET)
+        self._quick_link = LinkClient(state / SOCKET, _QUICK_SECONDS)
 
     def is_listening(self) -> bool:
         """Whether somebody has the socket open, even if he does not come to take connections."""
@@ -113,6 +117,13 @@ class PacketClient:
             LinkError: it cannot be reached, or does not answer.
         """
         return PacketStatus.read(self._link.call("status"))
+
+    def commits(self) -> int | None:
+        """How many transactions it made; None where none is alive, or it does not answer at once."""
+        try:
+            return int(self._quick_link.call("commits")["commits"]) if self.is_alive else None
+        except LinkError:
+            return None
 
     def stop(self) -> None:
         """Asks it to end. Raises as `status`."""

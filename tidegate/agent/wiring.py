@@ -23,6 +23,7 @@ from nft.monitor import MAX_PORTS, Monitor
 from nft.sync import TableSync
 from policy.rules import NodeState
 from reconcile.clock import SystemClock
+from tidegate.agent.commits import CommitFeed
 from tidegate.agent.connections import KernelConnections
 from tidegate.agent.feeders import Feeders
 from tidegate.agent.knowledge import Knowledge
@@ -50,7 +51,7 @@ class Agent:
     feeders: Feeders
     loop: ApplyLoop
     keeper: PacketKeeper
-    monitor: Monitor
+    commits: CommitFeed
     knowledge: Knowledge
     conditions: Conditions
     thread: ThreadPoolExecutor
@@ -60,7 +61,7 @@ class Agent:
         """Gives back what the parts hold open. The kernel's table and the packet process stay."""
         self.thread.shutdown()
         self.kernel.close()
-        self.monitor.close()
+        self.commits.close()
 
 
 def build(settings: Settings, features: Features) -> Agent:
@@ -98,6 +99,10 @@ def build(settings: Settings, features: Features) -> Agent:
         monitor.ignore_ports(Machine().netlink_ports(pid)[:MAX_PORTS])
         loop.reload_packets()
 
+    def own_commits() -> int | None:
+        learned = packets.commits()
+        return None if learned is None else kernel.commits + learned
+
     command = PacketCommand(packet_command(situation.state), situation.version)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
     return Agent(
@@ -106,7 +111,7 @@ def build(settings: Settings, features: Features) -> Agent:
         feeders=Feeders(desired=desired, loop=loop, conditions=conditions, clock=clock),
         loop=loop,
         keeper=keeper,
-        monitor=monitor,
+        commits=CommitFeed(loop, monitor, own_commits, parts.thread, clock),
         knowledge=Knowledge(
             situation=situation, desired=desired, loop=loop, conditions=conditions, keeper=keeper, packets=packets
         ),

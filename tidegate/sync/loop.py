@@ -25,6 +25,7 @@ import structlog
 from nfq.errors import QueueError
 from nft.errors import NftError
 from nft.monitor import Commit
+from nft.sync import Report
 from policy.rules import IPAddress
 from reconcile.instant import Instant
 from reconcile.throttle import Throttle, ThrottleSettings
@@ -76,6 +77,8 @@ class ApplyLoop:
         """When the oldest change was told that is not in the kernel yet."""
         self._commits: list[Commit] = []
         """Announced, and not yet looked at: the table belongs to the kernel's thread."""
+        self._suspects: list[Commit] = []
+        """Others' commits that the next apply puts right."""
         self._is_refresh_due = False
         self._is_dirty = False
         """The table is to be applied: something was staged, or others touched it, or it failed."""
@@ -176,8 +179,7 @@ class ApplyLoop:
         is_foreign = await self._blocking(lambda: bool(commits) and table.look(commits))
         if is_foreign:
             self._is_dirty = True
-            self.progress.counters.repairs += 1
-            self._report_repair(commits)
+            self._suspects = commits
         if self._is_refresh_due:
             await self._blocking(table.resync)
             self._is_refresh_due, self._is_dirty = False, True
@@ -193,8 +195,16 @@ class ApplyLoop:
             self._log.warning("refused by the kernel", left_out=report.left_out, error=str(report.error))
             raise report.error
         counters.applies += report.commits > 0
+        self._note_repair(report)
         self._note_applied(wanted)
         self._is_dirty = False
+
+    def _note_repair(self, report: Report) -> None:
+        """Others wrote to our table: they said so, or it had to be put right."""
+        suspects, self._suspects = self._suspects, []
+        if suspects and (report.commits or any(commit.is_complete for commit in suspects)):
+            self.progress.counters.repairs += 1
+            self._report_repair(suspects)
 
     def _note_applied(self, generation: int) -> None:
         progress = self.progress
