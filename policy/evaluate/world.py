@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from policy import labels, profiles, tiers
+from policy.auto_hosts import host_endpoints
 from policy.domains import DomainPattern
 from policy.endpoints import endpoint_id, workload_endpoints
 from policy.resources.kube import Namespace, ServiceAccount
@@ -58,7 +59,7 @@ class World:
         self.profiles = _profiles(everything)
         self.endpoints = tuple(self._endpoint(endpoint) for endpoint in workload_endpoints(everything))
         sets = [self._set(item) for item in everything if isinstance(item, NetworkSet | GlobalNetworkSet)]
-        self.hosts = tuple(self._host(item) for item in everything if isinstance(item, HostEndpoint))
+        self.hosts = tuple(map(self._host, host_endpoints(everything, self.links)))
         self.holders = (*self.endpoints, *self.hosts, *sets)
         self.policies = _policies_in_order(everything)
         self.tiers = _tiers_in_order(everything, self.policies)

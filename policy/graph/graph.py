@@ -15,6 +15,7 @@ from typing import TypeVar
 from policy import endpoints, labels, tiers
 from policy.graph.active import ActivePolicies, ActiveProfiles
 from policy.graph.binder import PolicyBinder
+from policy.graph.host_source import HostEndpointMeaning, HostEndpointSource
 from policy.graph.hosts import LocalHostEndpoints
 from policy.graph.inheritance import LabelInheritance, LabelsChanged, Lineage
 from policy.graph.items import of_endpoint, of_host_endpoint, of_network_set
@@ -24,7 +25,10 @@ from policy.graph.resolver import Resolver
 from policy.graph.rulebook import Rulebook
 from policy.graph.sequencer import Sequencer
 from policy.graph.sources import EndpointMeaning, EndpointSource, ProfileMeaning, ProfileSource
+from policy.hosts import Addresses
+from policy.resources.controllers import KubeControllersConfiguration
 from policy.resources.kube import Namespace, Pod, ServiceAccount
+from policy.resources.kube_node import Node
 from policy.resources.metadata import Resource, ResourceKey
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
@@ -80,7 +84,7 @@ class CalcGraph:
         #
         #     WorkloadEndpoint, Pod -----------------> EndpointSource ---> LabelInheritance ---> LocalEndpoints
         #     Profile, Namespace, ServiceAccount ----> ProfileSource ------^            +------> Memberships
-        #     HostEndpoint ---------------------------> LabelInheritance ---> LocalHostEndpoints, Memberships
+        #     HostEndpoint, Node, configuration ----> HostEndpointSource ---> LabelInheritance ---> LocalHostEndpoints
         #     NetworkSet, GlobalNetworkSet --------------------------------^
         #     Tier ----------------------------------> Resolver
         #     NetworkPolicy, GlobalNetworkPolicy ----> ActivePolicies
@@ -88,6 +92,7 @@ class CalcGraph:
         self._inheritance = LabelInheritance()
         self._endpoint_source = EndpointSource()
         self._profile_source = ProfileSource()
+        self._host_source = HostEndpointSource(node_name)
         for meaning in self._profile_source.built_in():
             self._on_profile(meaning)
         self._is_in_sync = False
@@ -114,6 +119,10 @@ class CalcGraph:
         """A route look-up found the interface of an endpoint, or finds it no more (None)."""
         self._locals.on_interface(endpoint, interface_name)
 
+    def on_host_interfaces(self, addresses: Addresses) -> None:
+        """The node's own addresses by interface are these: templates of automatic host endpoints look at them."""
+        self._on_host_endpoints(self._host_source.on_interfaces(addresses))
+
     def in_sync(self) -> None:
         """All documents that existed at the start have been told. Nothing is given out before."""
         self._is_in_sync = True
@@ -136,8 +145,8 @@ class CalcGraph:
         match key.kind:
             case "WorkloadEndpoint":
                 self._on_endpoints(self._endpoint_source.on_endpoint(identity, _expected(WorkloadEndpoint, resource)))
-            case "HostEndpoint":
-                self._on_host_endpoint(HostEndpointID(key.name), _expected(HostEndpoint, resource))
+            case "HostEndpoint" | "Node" | "KubeControllersConfiguration":
+                self._on_host_source(key, resource)
             case "Pod":
                 self._on_endpoints(self._endpoint_source.on_pod(identity, _expected(Pod, resource)))
             case "Profile":
@@ -170,13 +179,25 @@ class CalcGraph:
             self._on_labels(self._inheritance.on_item(identity, lineage))
             self._locals.on_endpoint(identity, endpoint, self._inheritance.labels_of(identity))
 
-    def _on_host_endpoint(self, identity: HostEndpointID, endpoint: HostEndpoint | None) -> None:
-        lineage = None
-        if endpoint is not None:
-            lineage = Lineage(labels.host_endpoint_labels(endpoint), endpoint.spec.profiles)
-            self._memberships.on_contribution(identity, of_host_endpoint(endpoint))
-        self._on_labels(self._inheritance.on_item(identity, lineage))
-        self._hosts.on_endpoint(identity, endpoint, self._inheritance.labels_of(identity))
+    def _on_host_source(self, key: ResourceKey, resource: Resource | None) -> None:
+        source = self._host_source
+        match key.kind:
+            case "HostEndpoint":
+                self._on_host_endpoints(source.on_endpoint(key.name, _expected(HostEndpoint, resource)))
+            case "Node":
+                self._on_host_endpoints(source.on_node(key.name, _expected(Node, resource)))
+            case _:
+                configuration = _expected(KubeControllersConfiguration, resource)
+                self._on_host_endpoints(source.on_configuration(key.name, configuration))
+
+    def _on_host_endpoints(self, meanings: list[HostEndpointMeaning]) -> None:
+        for identity, endpoint in meanings:
+            lineage = None
+            if endpoint is not None:
+                lineage = Lineage(labels.host_endpoint_labels(endpoint), endpoint.spec.profiles)
+                self._memberships.on_contribution(identity, of_host_endpoint(endpoint))
+            self._on_labels(self._inheritance.on_item(identity, lineage))
+            self._hosts.on_endpoint(identity, endpoint, self._inheritance.labels_of(identity))
 
     def _on_profile(self, meaning: ProfileMeaning) -> None:
         name, profile = meaning

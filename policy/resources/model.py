@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from policy.resources.fields import unlike
 
-_UPPER = {"icmp": "ICMP", "ip": "IP", "ips": "IPs", "id": "ID", "dnat": "DNAT", "nats": "NATs"}
+_UPPER = {"icmp": "ICMP", "ip": "IP", "ips": "IPs", "id": "ID", "dnat": "DNAT", "nats": "NATs", "cidrs": "CIDRs"}
 """Words that documents write otherwise than with one capital."""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from policy.resources import kube_node, kube_policy, kube_service, object_conditions, rule_conditions, staged
 from policy.resources.conditions import Conditions, merged
+from policy.resources.controllers import KubeControllersConfiguration
 from policy.resources.kube import Namespace, Pod, ServiceAccount
 from policy.resources.kube_conversion import converted
 from policy.resources.kube_node import CalicoNode, Node
@@ -51,6 +52,7 @@ _CALICO_KINDS = {
     "GlobalNetworkSet": Kind(GlobalNetworkSet, _SET),
     "WorkloadEndpoint": Kind(WorkloadEndpoint, _OBJECT),
     "HostEndpoint": Kind(HostEndpoint, _OBJECT),
+    "KubeControllersConfiguration": Kind(KubeControllersConfiguration, _OBJECT),
     "Profile": Kind(Profile, _PROFILE),
     "Node": Kind(CalicoNode, _OBJECT, kube_node.converted),
 }

@@ -27,7 +27,7 @@ def some(chance: Random, options, least: int = 1, most: int = 3) -> list:
 
 def resource(kind: str, name: str, spec: Document | None = None, *, namespace: str = "", **metadata: Any) -> Document:
     """A document; core kinds have no group."""
-    core = kind in {"Namespace", "ServiceAccount", "Pod"}
+    core = kind in {"Namespace", "ServiceAccount", "Pod", "Node"}
     made: Document = {"apiVersion": "v1" if core else CALICO, "kind": kind, "metadata": {"name": name, **metadata}}
     if namespace:
         made["metadata"]["namespace"] = namespace
@@ -134,6 +134,28 @@ def host_endpoints(chance: Random, nodes: tuple[str, ...]) -> list[Document]:
     return [
         _host_endpoint(chance, f"h{index}", chance.choice(nodes)) for index in range(chance.choice([0, 0, 1, 2, 3]))
     ]
+
+
+def automatic_hosts(chance: Random, nodes: tuple[str, ...]) -> list[Document]:
+    """Sometimes nodes, and the configuration by which they get host endpoints."""
+    if chance.random() > 0.2:
+        return []
+    template: Document = {"generateName": "t", "nodeSelector": chance.choice(["", "app == 'web'"]), "labels": {}}
+    if chance.random() < 0.5:
+        template["interfaceCIDRs"] = ["172.18.0.0/24"]
+    if chance.random() < 0.5:
+        template["labels"] = own_labels(chance)
+    wanted = {
+        "autoCreate": "Enabled",
+        "createDefaultHostEndpoint": chance.choice(["Enabled", "Disabled"]),
+        "templates": [template],
+    }
+    controllers = {"controllers": {"node": {"hostEndpoint": wanted}}}
+    made = [resource("KubeControllersConfiguration", "default", controllers)]
+    for node in nodes:
+        addresses = [{"type": "InternalIP", "address": address} for address in words.NODE_ADDRESSES.values()]
+        made.append(resource("Node", node, labels=own_labels(chance)) | {"status": {"addresses": addresses}})
+    return made
 
 
 def _host_endpoint(chance: Random, name: str, node: str) -> Document:

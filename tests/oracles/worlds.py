@@ -42,6 +42,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
     chance = Random(seed)
     workloads = [documents.workload(chance, index, chance.choice(nodes)) for index in range(chance.randint(3, 6))]
     hosts = documents.host_endpoints(chance, nodes)
+    automatic = documents.automatic_hosts(chance, nodes)
     made_tiers = documents.tiers(chance)
     known = ["default", "default", *(tier["metadata"]["name"] for tier in made_tiers)]
     everything = (
@@ -49,6 +50,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         *documents.accounts(),
         *workloads,
         *hosts,
+        *automatic,
         *documents.network_sets(chance),
         *documents.profiles(chance),
         *made_tiers,

@@ -18,6 +18,7 @@ V3 = {
     "GlobalNetworkSet",
     "WorkloadEndpoint",
     "HostEndpoint",
+    "KubeControllersConfiguration",
     "Profile",
 }
 
@@ -86,6 +87,19 @@ def network_set(name, *, namespace="", labels=None, nets=(), domains=()) -> Reso
 
 def profile(name, **spec) -> Resource:
     return resource({"kind": "Profile", "metadata": {"name": name}, "spec": spec})
+
+
+def node(name="node-1", ip="", *, labels=None, annotations=None) -> Resource:
+    """A Node whose internal addresses these are."""
+    addresses = [{"type": "InternalIP", "address": part} for part in ip.split()]
+    metadata = {"name": name, "labels": labels or {}, "annotations": annotations or {}}
+    return resource({"kind": "Node", "metadata": metadata, "status": {"addresses": addresses}})
+
+
+def automatic_hosts(name="default", **host_endpoint) -> Resource:
+    """The configuration by which nodes get host endpoints by themselves."""
+    spec = {"controllers": {"node": {"hostEndpoint": {"autoCreate": "Enabled", **host_endpoint}}}}
+    return resource({"kind": "KubeControllersConfiguration", "metadata": {"name": name}, "spec": spec})
 
 
 def host_endpoint(name, ip="", *, labels=None, node="node-1", **spec) -> Resource:

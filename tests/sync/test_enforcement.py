@@ -8,7 +8,7 @@ from tidegate.sync.conditions import ConditionType
 from tidegate.sync.enforcement import NOT_ENFORCED, not_enforced
 
 IN_FORCE = {
-    "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "WorkloadEndpoint", "HostEndpoint",
+    "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "WorkloadEndpoint", "HostEndpoint", "KubeControllersConfiguration",
     "Profile",
     "Namespace", "ServiceAccount", "Pod", "Node", "Service",
 }  # fmt: skip

@@ -6,21 +6,14 @@ An endpoint that only expects addresses gets an interface with these addresses, 
 from collections.abc import Iterable, Mapping
 
 from policy.evaluate import Links
-from policy.resources.metadata import Resource
 from policy.resources.workload import HostEndpoint
 from policy.rules import EVERY_INTERFACE, IPAddress
 
 
-def host_endpoints(resources: Iterable[Resource]) -> tuple[HostEndpoint, ...]:
-    """All of them, by name."""
-    found = (item for item in resources if isinstance(item, HostEndpoint))
-    return tuple(sorted(found, key=lambda item: item.metadata.name))
-
-
-def paper_links(resources: Iterable[Resource]) -> Links:
-    """Addresses by node and interface."""
+def paper_links(endpoints: Iterable[HostEndpoint]) -> Links:
+    """Addresses by node and interface, those of the endpoints that come first before others."""
     links: dict[str, dict[str, frozenset[IPAddress]]] = {}
-    for endpoint in host_endpoints(resources):
+    for endpoint in endpoints:
         spec = endpoint.spec
         if spec.interface_name != EVERY_INTERFACE:
             interfaces = links.setdefault(spec.node, {})

@@ -4,19 +4,19 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from policy.auto_hosts import host_endpoints
 from policy.endpoints import workload_endpoints
 from policy.evaluate import Links
 from policy.graph import CalcGraph, applied
 from policy.hosts import Addresses, protected
 from policy.resources.metadata import Resource
 from policy.rules import EndpointID, EndpointPolicy, HostEndpointID, HostEndpointPolicy, NodeState
-from tidegate.judge.links import host_endpoints
 
 
 def node_names(resources: Iterable[Resource]) -> frozenset[str]:
     """The nodes that have workloads or host endpoints."""
     known = tuple(resources)
-    hosts = frozenset(endpoint.spec.node for endpoint in host_endpoints(known))
+    hosts = frozenset(endpoint.spec.node for endpoint in host_endpoints(known, {}))
     return hosts.union(endpoint.spec.node for endpoint in workload_endpoints(known))
 
 
@@ -26,6 +26,7 @@ def node_state(resources: Iterable[Resource], node: str, links: Links | None = N
     Without `links`, host endpoints that only expect addresses are in force nowhere.
     """
     graph = CalcGraph(node)
+    graph.on_host_interfaces((links or {}).get(node, {}))
     for resource in resources:
         graph.on_update(resource.key, resource)
     graph.in_sync()

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 from ipaddress import ip_address
 
+from policy.auto_hosts import host_endpoints
 from policy.endpoints import endpoint_id, workload_endpoints
 from policy.evaluate import LearnedName, Links, Packet, Party
+from policy.resources.kube_node import Node
 from policy.resources.metadata import Resource
 from policy.resources.workload import HostEndpoint, WorkloadEndpoint
 from policy.rules import EVERY_INTERFACE, EndpointID, IPAddress
 from tidegate.judge.errors import ProbeError
-from tidegate.judge.links import host_endpoints, paper_links, uplink
+from tidegate.judge.links import paper_links, uplink
 from tidegate.judge.probe import PartyReference, Probe
 
 _UNTOLD_HOST = {4: ip_address("192.0.0.8"), 6: ip_address("100::8")}
@@ -23,9 +25,10 @@ class Roster:
         """`links`: the interfaces of nodes, where more is known of them than host endpoints say."""
         known = tuple(resources)
         self._endpoints = {endpoint_id(endpoint): endpoint for endpoint in workload_endpoints(known)}
-        self._hosts = {item.metadata.name: item for item in host_endpoints(known)}
-        self.links: Links = {**paper_links(known), **(links or {})}
+        self._hosts = {item.metadata.name: item for item in host_endpoints(known, links or {})}
+        self.links: Links = {**paper_links(self._hosts.values()), **(links or {})}
         """Addresses by node and interface."""
+        self._own = _own_addresses(known, self._hosts.values())
         self._by_address: dict[IPAddress, EndpointID] = {}
         for identity in sorted(self._endpoints, reverse=True):
             self._by_address.update(dict.fromkeys(_addresses(self._endpoints[identity]), identity))
@@ -106,7 +109,7 @@ class Roster:
         """Whoever has the address: a workload, a host that is expected to have it, or nobody."""
         if identity := self._by_address.get(address):
             return self._workload(identity, address, interface)
-        nodes = (item.spec.node for item in self._hosts.values() if address in item.spec.expected_ips)
+        nodes = (node for node, own in self._own.items() if address in own)
         if (node := next(nodes, None)) is not None:
             return self._host(node, address, interface, address.version)
         return Party(address=address, interface=interface)
@@ -116,11 +119,11 @@ class Roster:
         return Party(address=address, endpoint=identity, interface=interface or uplink(self.links.get(node, {}), None))
 
     def _host(self, node: str, address: IPAddress | None, interface: str, version: int) -> Party:
-        """An address that is not told is one of the interface's, or the first that any interface has."""
+        """An address that is not told is one of the interface's, or the first that any interface or the node has."""
         interfaces = self.links.get(node, {})
         preferred = [interfaces[interface]] if interface in interfaces else list(interfaces.values())
-        own = (item for having in preferred for item in sorted(having, key=int) if item.version == version)
-        chosen = address or next(own, _UNTOLD_HOST[version])
+        known = (*(item for having in preferred for item in sorted(having, key=int)), *self._own.get(node, ()))
+        chosen = address or next((item for item in known if item.version == version), _UNTOLD_HOST[version])
         return Party(address=chosen, host=node, interface=interface or uplink(interfaces, chosen))
 
     def _protected(self, endpoint: HostEndpoint, interface: str, version: int) -> Party:
@@ -128,6 +131,17 @@ class Roster:
         address = next((item for item in spec.expected_ips if item.version == version), None)
         named = "" if spec.interface_name == EVERY_INTERFACE else spec.interface_name
         return self._host(spec.node, address, interface or named, version)
+
+
+def _own_addresses(resources: Iterable[Resource], hosts: Iterable[HostEndpoint]) -> dict[str, list[IPAddress]]:
+    """By node: what its host endpoints expect, then what its Node says."""
+    found: dict[str, list[IPAddress]] = {}
+    for endpoint in hosts:
+        found.setdefault(endpoint.spec.node, []).extend(endpoint.spec.expected_ips)
+    for node in resources:
+        if isinstance(node, Node):
+            found.setdefault(node.metadata.name, []).extend(node.addresses)
+    return found
 
 
 def _addresses(endpoint: WorkloadEndpoint) -> list[IPAddress]:

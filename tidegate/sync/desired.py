@@ -105,6 +105,9 @@ class Desired:
 
     def on_links(self, links: Links) -> None:
         """The kernel's routes now."""
+        if links.addresses != self.links.addresses:
+            self._graph.on_host_interfaces(links.addresses)
+            self._has_news = True
         self._link_events += [*self._interfaces.on_links(links), *self._host_interfaces.on_links(links)]
         self._has_news = self._has_news or bool(self._link_events)
 

@@ -3,10 +3,12 @@
 from policy.resources.metadata import Resource
 from tests.policy.documents import (
     account,
+    automatic_hosts,
     endpoint,
     host_endpoint,
     namespace,
     network_set,
+    node,
     pod,
     policy,
     profile,
@@ -84,6 +86,16 @@ OF_HOSTS = of_hosts(egress=[to({"selector": "app == 'b'", "ports": ["http"]}, pr
 OF_FORWARDED = of_hosts(applyOnForward=True, order=1)
 OF_ARRIVING = of_hosts(applyOnForward=True, preDNAT=True, tier="early")
 OF_UNTRACKED = of_hosts(applyOnForward=True, doNotTrack=True)
+
+NODE_1 = node(ip="172.18.0.1 fd00::1", labels={"app": "b"})
+NODE_1_MOVED = node(ip="172.18.0.7", labels={"app": "a"})
+NODE_2 = node("node-2", ip="172.18.0.2", labels={"app": "b"})
+AUTOMATIC = automatic_hosts()
+BY_TEMPLATE = automatic_hosts(
+    createDefaultHostEndpoint="Disabled",
+    templates=[{"generateName": "t", "nodeSelector": "app == 'b'", "interfaceCIDRs": ["172.18.0.0/16"]}],
+)
+WRITTEN_AUTOMATIC = host_endpoint("node-1-auto-hep", "172.18.0.8", interfaceName="eth8")
 
 OUT = network_set("out", labels={"kind": "out"}, nets=["192.0.2.0/24", "192.0.2.1", "2001:db8::/32"])
 OUT_ONCE = network_set("out", labels={"kind": "out"}, nets=["192.0.2.1"])
@@ -172,6 +184,13 @@ SEQUENCES: dict[str, list[State]] = {
         all_of(A, BY_PORT, FROM_ALL, ETH0_REMOTE),
         all_of(A, BY_PORT, FROM_ALL, ETH0),
         all_of(A, BY_PORT, FROM_ALL, ETH0_OPEN, P1),
+    ],
+    "nodes get host endpoints": [
+        all_of(NODE_1, NODE_2, OF_HOSTS, FROM_ALL, A),
+        all_of(NODE_1, NODE_2, OF_HOSTS, FROM_ALL, A, AUTOMATIC),
+        all_of(NODE_1_MOVED, NODE_2, OF_HOSTS, FROM_ALL, A, AUTOMATIC),
+        all_of(NODE_1, NODE_2, OF_HOSTS, FROM_ALL, A, BY_TEMPLATE),
+        all_of(NODE_1, NODE_2, OF_HOSTS, FROM_ALL, A, AUTOMATIC, WRITTEN_AUTOMATIC),
     ],
     "services and policies of hosts": [all_of(A, BY_SERVICE), all_of(A, UNTRACKED), all_of(A, BY_SERVICE, UNTRACKED)],
 }
