@@ -44,8 +44,10 @@ def prints(example, *words):
     assert done.stdout == (example / "expected.txt").read_text()
 
 
-def test_validate_and_eval_gives_the_verdicts_it_tells_of():
-    example = ROOT / "examples" / "02-validate-and-eval"
+@pytest.mark.parametrize(
+    "example", [path for path in EXAMPLES if (path / "run.sh").exists()], ids=lambda path: path.name
+)
+def test_an_example_that_needs_no_kernel_gives_the_verdicts_it_tells_of(example):
     prints(example, str(example / "run.sh"))
 
 

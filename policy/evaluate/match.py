@@ -12,7 +12,7 @@ from policy.evaluate.path import Place
 from policy.evaluate.select import is_scoped, selection_mismatch
 from policy.evaluate.world import Holder, World
 from policy.resources.metadata import ObjectMeta
-from policy.resources.rule import EntityRule, ICMPFields, Rule
+from policy.resources.rule import EntityRule, ICMPFields, NodePeer, Rule
 from policy.resources.transport import Port
 from policy.rules import Action, Direction, IPAddress, IPNetwork, PortRange
 
@@ -142,11 +142,19 @@ def _plain_criteria(side: _Side) -> Iterator[Criterion]:
         yield "domains", side.may_be_named and bool(entity.nets or side.is_scoped)
     if entity.nets:
         yield "nets", _is_within(side.address, entity.nets)
+    if isinstance(entity, NodePeer):
+        yield "nodes", _is_of_a_node(entity, side)
     if entity.services is not None:
         yield "services", False  # services have addresses through EndpointSlices, and none was given
     if side.is_scoped:
         mismatches = [side.mismatch(holder) for holder in side.holders]
         yield next(filter(None, mismatches), "selector"), None in mismatches
+
+
+def _is_of_a_node(entity: NodePeer, side: _Side) -> bool:
+    world = side.question.world
+    wanted = world.selector(entity.node_selector)
+    return any(side.address in node.addresses for node in world.nodes if wanted.matches(node.metadata.labels))
 
 
 def _is_known_by_name(side: _Side) -> bool:

@@ -13,6 +13,7 @@ from policy.auto_hosts import host_endpoints
 from policy.domains import DomainPattern
 from policy.endpoints import endpoint_id, workload_endpoints
 from policy.resources.kube import Namespace, ServiceAccount
+from policy.resources.kube_node import Node
 from policy.resources.metadata import Resource
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
@@ -61,6 +62,7 @@ class World:
         sets = [self._set(item) for item in everything if isinstance(item, NetworkSet | GlobalNetworkSet)]
         self.hosts = tuple(map(self._host, host_endpoints(everything, self.links)))
         self.holders = (*self.endpoints, *self.hosts, *sets)
+        self.nodes = tuple(item for item in everything if isinstance(item, Node))
         self.policies = _policies_in_order(everything)
         self.tiers = _tiers_in_order(everything, self.policies)
 

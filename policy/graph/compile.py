@@ -14,11 +14,12 @@ from policy.graph.definitions import (
     Definition,
     DomainDefinition,
     NetsDefinition,
+    NodesDefinition,
     PortsDefinition,
     ServiceDefinition,
 )
 from policy.resources.metadata import ObjectMeta
-from policy.resources.rule import EntityRule, ICMPFields, Rule
+from policy.resources.rule import EntityRule, ICMPFields, NodePeer, Rule
 from policy.resources.transport import Port
 from policy.rules import (
     Action,
@@ -33,7 +34,7 @@ from policy.rules import (
     PortRange,
     RuleID,
 )
-from policy.selectors import ALL, Selector
+from policy.selectors import ALL, Selector, parse
 
 _FAMILY_OF_PROTOCOL = {1: 4, 58: 6}
 
@@ -131,7 +132,7 @@ class _Compiler:
         return EntityMatch(
             nets=_of(families, entity.nets),
             not_nets=_of(families, entity.not_nets),
-            sets=self._nets_sets(scope.positive),
+            sets=(*self._nets_sets(scope.positive), *self._nodes_sets(entity)),
             not_sets=self._nets_sets(scope.negative),
             ports=_ranges(entity.ports),
             port_sets=self._port_sets(rule, entity.ports, selected),
@@ -145,6 +146,13 @@ class _Compiler:
         if selector is None:
             return ()
         definition = NetsDefinition(selector)
+        self.definitions[definition.id] = definition
+        return (definition.id,)
+
+    def _nodes_sets(self, entity: EntityRule) -> tuple[IPSetID, ...]:
+        if not isinstance(entity, NodePeer):
+            return ()
+        definition = NodesDefinition(parse(entity.node_selector))
         self.definitions[definition.id] = definition
         return (definition.id,)
 

@@ -36,6 +36,18 @@ class PortsDefinition:
 
 
 @dataclass(frozen=True, slots=True)
+class NodesDefinition:
+    """Addresses of the nodes that the selector matches. Nodes are no endpoints: no other selector sees them."""
+
+    selector: Selector
+
+    @property
+    def id(self) -> IPSetID:
+        """Derived from the selector's canonical text."""
+        return IPSetID(unique_id("node", self.selector.canonical))
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceDefinition:
     """The endpoints of a Service. They come from EndpointSlices; without any the set is empty."""
 
@@ -84,5 +96,5 @@ class DomainDefinition:
         return DomainSetID(unique_id("d", "\n".join(content)))
 
 
-IPSetDefinition = NetsDefinition | PortsDefinition | ServiceDefinition
+IPSetDefinition = NetsDefinition | NodesDefinition | PortsDefinition | ServiceDefinition
 Definition = IPSetDefinition | DomainDefinition

@@ -18,7 +18,7 @@ from policy.graph.binder import PolicyBinder
 from policy.graph.host_source import HostEndpointMeaning, HostEndpointSource
 from policy.graph.hosts import LocalHostEndpoints
 from policy.graph.inheritance import LabelInheritance, LabelsChanged, Lineage
-from policy.graph.items import of_endpoint, of_host_endpoint, of_network_set
+from policy.graph.items import of_endpoint, of_host_endpoint, of_network_set, of_node
 from policy.graph.locals import LocalEndpoints
 from policy.graph.memberships import Memberships
 from policy.graph.resolver import Resolver
@@ -86,6 +86,7 @@ class CalcGraph:
         #     Profile, Namespace, ServiceAccount ----> ProfileSource ------^            +------> Memberships
         #     HostEndpoint, Node, configuration ----> HostEndpointSource ---> LabelInheritance ---> LocalHostEndpoints
         #     NetworkSet, GlobalNetworkSet --------------------------------^
+        #     Node -------------------------------------------------------------------> Memberships
         #     Tier ----------------------------------> Resolver
         #     NetworkPolicy, GlobalNetworkPolicy ----> ActivePolicies
         #
@@ -106,7 +107,11 @@ class CalcGraph:
                 self._resolver.on_tier(key.name, _expected(Tier, resource))
             case "NetworkPolicy" | "KubernetesNetworkPolicy":
                 self._on_policy(key, _expected(NetworkPolicy, resource))
-            case "GlobalNetworkPolicy":
+            case "GlobalNetworkPolicy" | (
+                "KubernetesClusterNetworkPolicy"
+                | "KubernetesAdminNetworkPolicy"
+                | "KubernetesBaselineAdminNetworkPolicy"
+            ):
                 self._on_policy(key, _expected(GlobalNetworkPolicy, resource))
             case "NetworkSet":
                 self._on_network_set(key, _expected(NetworkSet, resource))
@@ -170,6 +175,11 @@ class CalcGraph:
         self._memberships.on_contribution(key, of_network_set(network_set))
         self._on_labels(self._inheritance.on_item(key, lineage))
 
+    def _on_node(self, key: ResourceKey, node: Node | None) -> None:
+        if node is not None:
+            self._memberships.on_contribution(key, of_node(node))
+        self._memberships.on_labels(LabelsChanged(key, None if node is None else node.metadata.labels))
+
     def _on_endpoints(self, meanings: list[EndpointMeaning]) -> None:
         for identity, endpoint in meanings:
             lineage = None
@@ -185,6 +195,7 @@ class CalcGraph:
             case "HostEndpoint":
                 self._on_host_endpoints(source.on_endpoint(key.name, _expected(HostEndpoint, resource)))
             case "Node":
+                self._on_node(key, _expected(Node, resource))
                 self._on_host_endpoints(source.on_node(key.name, _expected(Node, resource)))
             case _:
                 configuration = _expected(KubeControllersConfiguration, resource)

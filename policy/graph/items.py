@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import TypeVar
 
+from policy.resources.kube_node import Node
 from policy.resources.metadata import ResourceKey
 from policy.resources.sets import GlobalNetworkSet, NetworkSet
 from policy.resources.workload import EndpointPort, HostEndpoint, WorkloadEndpoint
@@ -13,7 +14,7 @@ from policy.rules import EndpointID, HostEndpointID, IPNetwork
 PartT = TypeVar("PartT", bound=Hashable)
 
 ItemID = EndpointID | HostEndpointID | ResourceKey
-"""Endpoints by their id, network sets by their key."""
+"""Endpoints by their id, network sets and nodes by their key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,16 @@ def of_host_endpoint(endpoint: HostEndpoint) -> Contribution:
     """Expected addresses and named ports; one that only names its interface is a member of nothing (Calico)."""
     ports = (EndpointPort(name=port.name, protocol=port.protocol, port=port.port) for port in endpoint.spec.ports)
     return Contribution(_once(map(ip_network, endpoint.spec.expected_ips)), _once(ports))
+
+
+def is_node(item: ItemID) -> bool:
+    """Nodes are selected by rules about nodes, and by nothing else."""
+    return isinstance(item, ResourceKey) and item.kind == Node.KIND
+
+
+def of_node(node: Node) -> Contribution:
+    """Addresses."""
+    return Contribution(tuple(ip_network(address) for address in node.addresses))
 
 
 def of_network_set(network_set: NetworkSet | GlobalNetworkSet) -> Contribution:

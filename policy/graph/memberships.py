@@ -15,11 +15,12 @@ from policy.graph.definitions import (
     Definition,
     DomainDefinition,
     NetsDefinition,
+    NodesDefinition,
     PortsDefinition,
     ServiceDefinition,
 )
 from policy.graph.inheritance import LabelsChanged
-from policy.graph.items import Contribution, ItemID, exchanged
+from policy.graph.items import Contribution, ItemID, exchanged, is_node
 from policy.graph.matching import SelectorIndex
 from policy.graph.members import NetMembers, PortMembers
 from policy.graph.names import Existence, NameMembers
@@ -48,11 +49,12 @@ class Memberships:
     def __init__(self, existence: Existence, sequencer: Sequencer) -> None:
         self._existence = existence
         self._sequencer = sequencer
-        self._index: SelectorIndex[ItemID] = SelectorIndex()
+        # Nodes have an index of their own: a rule about endpoints must not see them, nor one about nodes the endpoints.
+        self._indexes: dict[bool, SelectorIndex[ItemID]] = {False: SelectorIndex(), True: SelectorIndex()}
         self._contributions: dict[ItemID, Contribution] = {}
         self._references: Counter[Definition] = Counter()
         self._sets: dict[Definition, GatheredSet] = {}
-        self._by_selector: dict[Selector, dict[Definition, None]] = {}
+        self._by_selector: dict[tuple[bool, Selector], dict[Definition, None]] = {}
         self._unreferenced: dict[Definition, None] = {}
 
     # --- Which sets are wanted ---
@@ -86,16 +88,18 @@ class Memberships:
             return
         self._contributions[item] = contribution
         lost, gained = exchanged(before, contribution)
-        for selector in self._index.selectors_of(item):
-            for definition in self._by_selector[selector]:
+        of_nodes = is_node(item)
+        for selector in self._indexes[of_nodes].selectors_of(item):
+            for definition in self._by_selector[of_nodes, selector]:
                 self._sets[definition].discard(lost)
                 self._sets[definition].add(gained)
 
     def on_labels(self, change: LabelsChanged) -> None:
         """An item's labels changed, or it is gone."""
         contribution = self._contributions.get(change.item, _NOTHING)
-        for match in self._index.on_labels(change.item, change.labels):
-            for definition in self._by_selector[match.selector]:
+        of_nodes = is_node(change.item)
+        for match in self._indexes[of_nodes].on_labels(change.item, change.labels):
+            for definition in self._by_selector[of_nodes, match.selector]:
                 members = self._sets[definition]
                 (members.add if match.is_match else members.discard)(contribution)
         if change.labels is None:
@@ -108,16 +112,18 @@ class Memberships:
         selector = _selector(definition)
         if selector is None:
             return
-        if selector not in self._by_selector:
-            self._by_selector[selector] = {}
-            self._index.add(selector)
-        self._by_selector[selector][definition] = None
-        for item in self._index.items_of(selector):
+        of_nodes = isinstance(definition, NodesDefinition)
+        index = self._indexes[of_nodes]
+        if (of_nodes, selector) not in self._by_selector:
+            self._by_selector[of_nodes, selector] = {}
+            index.add(selector)
+        self._by_selector[of_nodes, selector][definition] = None
+        for item in index.items_of(selector):
             members.add(self._contributions.get(item, _NOTHING))
 
     def _new_set(self, definition: Definition) -> GatheredSet:
         match definition:
-            case NetsDefinition() | ServiceDefinition(has_ports=False):
+            case NetsDefinition() | NodesDefinition() | ServiceDefinition(has_ports=False):
                 return AddressSet(definition.id, NetMembers(), self._sequencer)
             case PortsDefinition(_, protocol, port_name):
                 return AddressSet(definition.id, PortMembers(protocol, port_name), self._sequencer)
@@ -133,10 +139,11 @@ class Memberships:
         selector = _selector(definition)
         if selector is None:
             return
-        del self._by_selector[selector][definition]
-        if not self._by_selector[selector]:
-            del self._by_selector[selector]
-            self._index.discard(selector)
+        of_nodes = isinstance(definition, NodesDefinition)
+        del self._by_selector[of_nodes, selector][definition]
+        if not self._by_selector[of_nodes, selector]:
+            del self._by_selector[of_nodes, selector]
+            self._indexes[of_nodes].discard(selector)
 
 
 def _selector(definition: Definition) -> Selector | None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from policy.errors import Fault, Faults
-from policy.resources import faults, names
+from policy.resources import cluster_fallback, faults, names
+from policy.resources.cluster_fallback import Written
 from policy.resources.conditions import complaints
 from policy.resources.fields import shown
 from policy.resources.metadata import DEFAULT_NAMESPACE, Resource, ResourceKey
@@ -80,14 +81,35 @@ def _unknown(version: object, name: object) -> Fault:
     return Fault("kind", f"cannot be {shown(name)}: {advice}")
 
 
+def fallback(document: object) -> Resource | None:
+    """What is in force of a faulty document that never was valid; None, as for most kinds, if nothing is."""
+    kind = _kind(document) if isinstance(document, Mapping) else None
+    if not isinstance(kind, Kind) or not isinstance(document, Mapping) or not kind.fails_closed:
+        return None
+    found = _written(kind, document)
+    places = None if isinstance(found, Resource) else cluster_fallback.faulty_rules(location for location, _ in found)
+    if not places:
+        return None
+    rest = _written(kind, cluster_fallback.readable(document, places))
+    return _meaning(kind, cluster_fallback.closed(rest, places)) if isinstance(rest, Written) else None
+
+
 def _read(kind: Kind, document: Mapping[object, object]) -> Resource | Faults:
+    found = _written(kind, document)
+    return _meaning(kind, found) if isinstance(found, Resource) else _told(found)
+
+
+def _meaning(kind: Kind, resource: Resource) -> Resource:
+    return kind.convert(resource) if kind.convert else resource
+
+
+def _written(kind: Kind, document: Mapping[object, object]) -> Resource | list[tuple[faults.Location, str]]:
+    """The resource as its model has it, or everything that is wrong."""
     try:
         resource = kind.model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
-        return _told([*faults.faults_of(error, kind.model), *_further(kind, document)])
-    if found := list(complaints(resource, kind.conditions)):
-        return _told(found)
-    return kind.convert(resource) if kind.convert else resource
+        return [*faults.faults_of(error, kind.model), *_further(kind, document)]
+    return list(complaints(resource, kind.conditions)) or resource
 
 
 def _further(kind: Kind, document: Mapping[object, object]) -> Iterator[tuple[faults.Location, str]]:

@@ -29,7 +29,8 @@ from policy.rules import Action, PortRange
 
 ORDER = 1000.0
 """Of every converted policy, in the tier `default`."""
-_PODS = "projectcalico.org/orchestrator == 'k8s'"
+PODS = "projectcalico.org/orchestrator == 'k8s'"
+"""Selects pods, and no host endpoints or network sets."""
 _ANYBODY = EntityRule()
 
 
@@ -49,7 +50,7 @@ def converted(policy: NetworkingPolicy) -> KubernetesNetworkPolicy:
         metadata=policy.metadata,
         spec=PolicySpec.model_construct(
             order=ORDER,
-            selector=_selector(spec.pod_selector, _PODS),
+            selector=label_selector(spec.pod_selector, PODS),
             types=_types(spec),
             ingress=tuple(rule for given in spec.ingress for rule in _ingress(given)),
             egress=tuple(rule for given in spec.egress for rule in _egress(given)),
@@ -119,15 +120,16 @@ def _joined(ranges: Iterable[tuple[int, int]]) -> Iterator[PortRange]:
 def _entity(peer: Peer) -> EntityRule:
     if peer.ip_block is not None:
         return EntityRule.model_construct(nets=(peer.ip_block.cidr,), not_nets=peer.ip_block.except_)
-    selector = _selector(peer.pod_selector or LabelSelector(), _PODS)
+    selector = label_selector(peer.pod_selector or LabelSelector(), PODS)
     if peer.namespace_selector is None:
         return EntityRule.model_construct(selector=selector)
     return EntityRule.model_construct(
-        selector=selector, namespace_selector=_selector(peer.namespace_selector) or "all()"
+        selector=selector, namespace_selector=label_selector(peer.namespace_selector) or "all()"
     )
 
 
-def _selector(given: LabelSelector, *first: str) -> str:
+def label_selector(given: LabelSelector, *first: str) -> str:
+    """Kubernetes' selector in Calico's language, behind what must hold as well; "" selects everything."""
     labels = (f"{key} == '{value}'" for key, value in sorted(given.match_labels.items()))
     return " && ".join((*first, *labels, *map(_requirement, given.match_expressions)))
 

@@ -4,7 +4,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from policy.resources import kube_node, kube_policy, kube_service, object_conditions, rule_conditions, staged
+from policy.resources import (
+    cluster_conversion,
+    cluster_policy,
+    kube_node,
+    kube_policy,
+    kube_service,
+    object_conditions,
+    rule_conditions,
+    staged,
+)
+from policy.resources.cluster_policy import AdminPolicy, BaselinePolicy, ClusterPolicy
 from policy.resources.conditions import Conditions, merged
 from policy.resources.controllers import KubeControllersConfiguration
 from policy.resources.kube import Namespace, Pod, ServiceAccount
@@ -22,6 +32,7 @@ from policy.resources.workload import HostEndpoint, WorkloadEndpoint
 CALICO = "projectcalico.org/v3"
 CALICO_STORED = "crd.projectcalico.org/v1"
 """How Calico's kinds are stored in a cluster: read as `CALICO`."""
+ADMINISTRATORS = "policy.networking.k8s.io"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +43,8 @@ class Kind:
     conditions: Conditions
     convert: Callable[[Any], Resource] | None = None
     """Makes the resource of a model that is only another way to write it."""
+    fails_closed: bool = False
+    """Rules that cannot be understood deny, and do not take the document out of force (`cluster_fallback`)."""
 
 
 _OBJECT = object_conditions.OBJECT_CONDITIONS
@@ -40,6 +53,8 @@ _CLUSTER_POLICY = merged(_POLICY, rule_conditions.CLUSTER_RULE_CONDITIONS)
 _NETWORKING_POLICY = merged(_OBJECT, kube_policy.CONDITIONS, object_conditions.POLICY_CONDITIONS)
 _SET = merged(_OBJECT, object_conditions.SET_CONDITIONS)
 _PROFILE = merged(_OBJECT, rule_conditions.RULE_CONDITIONS, rule_conditions.CLUSTER_RULE_CONDITIONS)
+
+_CLUSTER = merged(_OBJECT, kube_policy.CONDITIONS, cluster_policy.CONDITIONS, object_conditions.POLICY_CONDITIONS)
 
 _CALICO_KINDS = {
     "Tier": Kind(Tier, _OBJECT),
@@ -60,6 +75,15 @@ _CALICO_KINDS = {
 KINDS: Mapping[tuple[str, str], Kind] = {
     **{(version, name): kind for version in (CALICO, CALICO_STORED) for name, kind in _CALICO_KINDS.items()},
     ("networking.k8s.io/v1", "NetworkPolicy"): Kind(NetworkingPolicy, _NETWORKING_POLICY, converted),
+    (f"{ADMINISTRATORS}/v1alpha2", "ClusterNetworkPolicy"): Kind(
+        ClusterPolicy, _CLUSTER, cluster_conversion.of_cluster_policy, fails_closed=True
+    ),
+    (f"{ADMINISTRATORS}/v1alpha1", "AdminNetworkPolicy"): Kind(
+        AdminPolicy, _CLUSTER, cluster_conversion.of_admin_policy, fails_closed=True
+    ),
+    (f"{ADMINISTRATORS}/v1alpha1", "BaselineAdminNetworkPolicy"): Kind(
+        BaselinePolicy, _CLUSTER, cluster_conversion.of_baseline_policy, fails_closed=True
+    ),
     ("v1", "Namespace"): Kind(Namespace, _OBJECT),
     ("v1", "ServiceAccount"): Kind(ServiceAccount, _OBJECT),
     ("v1", "Pod"): Kind(Pod, _OBJECT),

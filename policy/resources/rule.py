@@ -64,6 +64,13 @@ class EntityRule(Model):
     """In the flavour of `Wildcard.LABELS`: an annotation of the policy may choose the other."""
 
 
+class NodePeer(EntityRule):
+    """The addresses of the cluster's nodes. No document of Calico's can say it: made from administrators' policies."""
+
+    node_selector: SelectorText = ""
+    """About the labels of nodes; "" is every node."""
+
+
 class ICMPFields(Model):
     """ICMP type and code; absent means any."""
 

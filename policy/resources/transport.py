@@ -81,6 +81,12 @@ def _kubernetes_port(value: object) -> int | str:
         return _port_range(value, value).first
     if not isinstance(value, str):
         raise unlike("a port number or a port's name", value)
+    return _port_name(value)
+
+
+def _port_name(value: object) -> str:
+    if not isinstance(value, str):
+        raise unlike("a port's name", value)
     if len(value) > 15 or not _SERVICE_NAME.fullmatch(value):
         wrong = "names of ports have up to 15 lower-case letters, digits and single '-', and at least one letter"
         raise ValueError(f"cannot be {shown(value)}: {wrong}")
@@ -94,4 +100,6 @@ TransportProtocol = Annotated[int, PlainValidator(_transport)]
 """IANA number of TCP, UDP or SCTP."""
 KubernetesPort = Annotated[int | str, PlainValidator(_kubernetes_port)]
 """A number, or a name as RFC 6335 5.1 has it; here a string of digits is neither."""
+PortName = Annotated[str, PlainValidator(_port_name)]
+"""A name as RFC 6335 5.1 has it."""
 PortNumber = Annotated[int, Strict(), between(1, MAX_PORT)]

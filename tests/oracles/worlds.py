@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.oracles import documents
+from tests.oracles import administrators, documents
 from tests.oracles import vocabulary as words
 from tests.oracles.documents import Document
 
@@ -55,6 +55,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         *documents.profiles(chance),
         *made_tiers,
         *documents.policies(chance, known),
+        *administrators.documents(Random(f"administrators of {seed}")),
     )
     rules = [
         rule

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policy.errors import Fault, Faults
-from policy.resources.decode import decode, identify
+from policy.resources.decode import decode, fallback, identify
 from policy.resources.metadata import Resource
 from policy.resources.registry import KINDS
 
@@ -65,7 +65,30 @@ KUBERNETES_SPEC = {
 }
 
 
+SUBJECT = {"pods": {"namespaceSelector": {"matchLabels": {"a": "b"}}, "podSelector": {}}}
+CLUSTER_SPECS = {
+    "ClusterNetworkPolicy": {
+        "tier": "Baseline",
+        "priority": 1,
+        "subject": SUBJECT,
+        "ingress": [{"action": "Deny", "from": [SUBJECT], "protocols": [{"tcp": {"destinationPort": {"number": 1}}}]}],
+        "egress": [
+            {"action": "Accept", "to": [{"domainNames": ["*.a.b"]}, {"networks": ["10.0.0.0/8"]}, {"nodes": {}}]}
+        ],
+    },
+    "AdminNetworkPolicy": {
+        "priority": 1,
+        "subject": SUBJECT,
+        "ingress": [{"action": "Pass", "from": [SUBJECT], "ports": [{"portNumber": {"protocol": "TCP", "port": 1}}]}],
+        "egress": [{"name": "x", "action": "Allow", "to": [{"nodes": {}}], "ports": [{"namedPort": "web"}]}],
+    },
+    "BaselineAdminNetworkPolicy": {"subject": SUBJECT, "egress": [{"action": "Deny", "to": [{"networks": ["::/0"]}]}]},
+}
+
+
 def spec_of(version, kind):
+    if kind in CLUSTER_SPECS:
+        return CLUSTER_SPECS[kind]
     return KUBERNETES_SPEC if version == "networking.k8s.io/v1" else SPECS.get(kind, {})
 
 
@@ -73,7 +96,7 @@ DOCUMENTS = [
     {
         "apiVersion": version,
         "kind": kind,
-        "metadata": {"name": "x", "labels": {"a": "b"}},
+        "metadata": {"name": "default" if kind.startswith("Baseline") else "x", "labels": {"a": "b"}},
         "spec": spec_of(version, kind),
         **({"addressType": "IPv6", "endpoints": [{"addresses": ["fd00::1"]}]} if kind == "EndpointSlice" else {}),
     }
@@ -109,6 +132,8 @@ def damaged(draw):
 def check(document):
     decoded = decode(document)
     identify(document)
+    closed = fallback(document)
+    assert closed is None or isinstance(decoded, Faults)
     if isinstance(decoded, Faults):
         assert decoded.faults
         assert all(isinstance(fault, Fault) and fault.message for fault in decoded.faults)

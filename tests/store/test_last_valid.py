@@ -179,3 +179,51 @@ def test_typed_lists_and_empty_lists():
     assert read_entries("a.yaml", b"{apiVersion: v1, kind: List}") == ()
     (wrong,) = read_entries("a.yaml", b"{apiVersion: v1, kind: List, items: 5}")
     assert wrong.faults
+
+
+ADMIN = """---
+apiVersion: policy.networking.k8s.io/v1alpha2
+kind: ClusterNetworkPolicy
+metadata: {{name: admin}}
+spec:
+  tier: Admin
+  priority: {priority}
+  subject: {{namespaces: {{}}}}
+  ingress: [{{action: Deny, from: [{{{peer}}}]}}]
+"""
+GOOD, UNKNOWN = "namespaces: {}", "clusters: {}"
+
+
+def admin(peer, priority=1):
+    return ADMIN.format(peer=peer, priority=priority)
+
+
+def rules_in_force(meaning, changed):
+    entries = {name: text and read_entries(name, text.encode()) for name, text in changed.items()}
+    return [update.resource and update.resource.spec.ingress for update in meaning.take(entries).updates]
+
+
+def test_an_administrators_policy_that_was_never_valid_is_in_force_with_its_bad_rules_closed():
+    meaning = LastValid()
+    [[closed]] = rules_in_force(meaning, {"a.yaml": admin(UNKNOWN)})
+    assert (closed.action, closed.source.namespace_selector) == ("Deny", "")
+    assert [problem.kind for problem in meaning.problems] == [ProblemKind.INVALID, ProblemKind.INVALID]
+    assert all("deny everything" in problem.message for problem in meaning.problems)
+
+
+def test_an_administrators_policy_that_was_valid_keeps_its_last_valid_meaning():
+    meaning = LastValid()
+    rules_in_force(meaning, {"a.yaml": admin(GOOD)})
+    assert rules_in_force(meaning, {"a.yaml": admin(UNKNOWN)}) == []
+    assert {problem.kind for problem in meaning.problems} == {ProblemKind.STALE}
+
+
+def test_a_closed_policy_follows_its_document_and_stays_closed_when_that_says_nothing():
+    meaning = LastValid()
+    rules_in_force(meaning, {"a.yaml": admin(UNKNOWN)})
+    assert rules_in_force(meaning, {"a.yaml": admin(UNKNOWN, priority="nonsense")}) == []
+    assert rules_in_force(meaning, {"a.yaml": "kind: ["}) == []
+    [[mended]] = rules_in_force(meaning, {"a.yaml": admin(GOOD)})
+    assert mended.source.namespace_selector == "all()"
+    assert meaning.problems == ()
+    assert rules_in_force(meaning, {"a.yaml": None}) == [None]

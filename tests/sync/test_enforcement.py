@@ -11,6 +11,7 @@ IN_FORCE = {
     "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "WorkloadEndpoint", "HostEndpoint", "KubeControllersConfiguration",
     "Profile",
     "Namespace", "ServiceAccount", "Pod", "Node", "Service",
+    "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
 }  # fmt: skip
 
 

@@ -56,6 +56,7 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         Chain(names.NEIGHBOURS, _neighbour_types()),
         Chain(names.DENY_EGRESS, _deny_egress(settings)),
         Chain(names.DENY_INGRESS, (_deny(settings),)),
+        *_silent_chains(settings),
         Chain(names.QUEUE_ANSWERS, (Rule((expr.Queue(settings.answer_queue, bypass=True),)),)),
         Chain(names.QUEUE_DENIED, (Rule((expr.Queue(settings.denied_queue),)),)),
     )
@@ -173,6 +174,14 @@ def _deny_egress(settings: RenderSettings) -> tuple[Rule, ...]:
     if not settings.holds_denied:
         return (_deny(settings),)
     return (_hold_denied(settings), _deny(settings))
+
+
+def _silent_chains(settings: RenderSettings) -> tuple[Chain, ...]:
+    """Where denied packets are rejected, administrators' policies still drop theirs (network-policy-api: Deny)."""
+    if settings.deny_action is DenyAction.DROP:
+        return ()
+    drop = Rule((expr.Counter(), expr.Drop()), "denied silently")
+    return (Chain(names.DROP_EGRESS, (_hold_denied(settings), drop) if settings.holds_denied else (drop,)),)
 
 
 def _hold_denied(settings: RenderSettings) -> Rule:

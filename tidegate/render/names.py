@@ -31,6 +31,8 @@ TCP_RATE = "tcp-rate"
 NEIGHBOURS = "neighbours"
 DENY_EGRESS = "deny-egress"
 DENY_INGRESS = "deny-ingress"
+DROP_EGRESS = "drop-egress"
+"""As `deny-egress`, and silent: exists where denied packets are rejected otherwise."""
 QUEUE_ANSWERS = "queue-answers"
 QUEUE_DENIED = "queue-denied"
 
@@ -61,6 +63,8 @@ SHORT_KINDS = {
     "StagedKubernetesNetworkPolicy": "sknp",
     "KubernetesNetworkPolicy": "knp",
     "KubernetesClusterNetworkPolicy": "kcnp",
+    "KubernetesAdminNetworkPolicy": "kanp",
+    "KubernetesBaselineAdminNetworkPolicy": "kbanp",
     PROFILE_KIND: "pro",
 }
 """As Calico abbreviates kinds in log prefixes and flow logs."""

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 from nft import expr
 from nft.model import Chain, Rule
+from policy.resources.cluster_conversion import SILENT_KINDS
 from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, Stage
+from tidegate.config.settings import DenyAction
 from tidegate.render import log, names
 from tidegate.render.content import ContentSets
 from tidegate.render.fragment import Fragment
@@ -54,10 +56,17 @@ def _verdict(
                 yield expr.SetMark(settings.host_mark, settings.host_mark)
             yield expr.Accept()
         case Action.DENY:
-            yield expr.Goto(names.DENY_EGRESS if rule.id.direction is Direction.EGRESS else names.DENY_INGRESS)
+            yield _denial(rule, settings)
         case Action.PASS:
             if not is_profile:
                 yield expr.SetMark(settings.pass_mark, settings.pass_mark)
             yield expr.Return()
         case Action.LOG:
             yield expr.LogToKernel(log.prefix(rule.id, settings.log_prefix))
+
+
+def _denial(rule: CompiledRule, settings: RenderSettings) -> expr.Statement:
+    is_silent = settings.deny_action is DenyAction.REJECT and rule.id.policy.kind in SILENT_KINDS
+    if rule.id.direction is Direction.EGRESS:
+        return expr.Goto(names.DROP_EGRESS if is_silent else names.DENY_EGRESS)
+    return expr.Drop() if is_silent else expr.Goto(names.DENY_INGRESS)

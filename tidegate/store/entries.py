@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policy.errors import Fault, Faults
-from policy.resources.decode import Identity, decode, identify, key_of
+from policy.resources.decode import Identity, decode, fallback, identify, key_of
 from policy.resources.lists import unroll
 from policy.resources.metadata import Resource, ResourceKey
 from tidegate.store.document import Document, line_of
@@ -28,6 +28,8 @@ class Entry:
     """Which resource it is about, valid or not; None if that cannot be said."""
     resource: Resource | None = None
     """None if there are faults."""
+    fallback: Resource | None = None
+    """What a faulty one means that never was valid, if that is anything: its bad rules closed."""
     faults: tuple[Fault, ...] = ()
     fault_lines: tuple[int, ...] = ()
     """The line of each fault."""
@@ -70,6 +72,7 @@ def _entry(document: Document, index: int) -> Entry:
             line=document.line,
             identity=identity,
             key=key_of(document.value),
+            fallback=fallback(document.value),
             faults=decoded.faults,
             fault_lines=tuple(line_of(document, fault.path) for fault in decoded.faults),
         )

@@ -2,6 +2,7 @@
 
     a valid document                                  in force
     a document that was never valid                   not in force, InvalidResource
+      and is an administrator's policy                in force with its bad rules closed, InvalidResource (ADR 25)
     a document that was valid and is not any more     its last valid meaning stays in force, StaleResource
     a second document about the same resource         not in force, InvalidResource; the first place counts
     a document or file that is gone                   not in force
@@ -71,6 +72,8 @@ class _Place:
     file: str
     entry: Entry
     resource: Resource
+    is_closed: bool = False
+    """What a faulty document means whose bad rules deny: kept only where the document says nothing of its own."""
 
 
 class LastValid:
@@ -92,9 +95,10 @@ class LastValid:
         wanted, duplicates = self._valid()
         faulty = [(file, entry) for file, entry in self._all() if entry.faults]
         kept = self._kept(wanted, faulty)
+        closed = _closed(wanted, faulty)
         updates = tuple(self._updates(wanted))
         self._in_force = wanted
-        problems = [*duplicates, *_problems(faulty, kept)]
+        problems = [*duplicates, *_problems(faulty, kept, closed)]
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.index, problem.path)))
         return Changes(updates, self.problems)
 
@@ -117,7 +121,10 @@ class LastValid:
     ) -> Mapping[int, list[ResourceKey]]:
         """Keeps in force what faulty documents meant before; which keys, by the identity of the entry."""
         kept: dict[int, list[ResourceKey]] = {}
+        superseded = {entry.fallback.key for _, entry in faulty if entry.fallback is not None}
         for key, place in self._in_force.items():
+            if place.is_closed and key in superseded:
+                continue
             if key not in wanted and (entry := _successor(key, place.file, faulty)) is not None:
                 wanted[key] = place
                 kept.setdefault(id(entry), []).append(key)
@@ -130,6 +137,16 @@ class LastValid:
                 yield Update(key, None)
             elif old is None or (old.resource is not new.resource and old.resource != new.resource):
                 yield Update(key, new.resource)
+
+
+def _closed(wanted: dict[ResourceKey, _Place], faulty: Iterable[tuple[str, Entry]]) -> frozenset[int]:
+    """Puts in force what faulty documents mean that have no last valid meaning; the identities of their entries."""
+    closed = set()
+    for file, entry in faulty:
+        if entry.fallback is not None and entry.fallback.key not in wanted:
+            wanted[entry.fallback.key] = _Place(file, entry, entry.fallback, is_closed=True)
+            closed.add(id(entry))
+    return frozenset(closed)
 
 
 def _successor(key: ResourceKey, file: str, faulty: Iterable[tuple[str, Entry]]) -> Entry | None:
@@ -154,7 +171,9 @@ def duplicate_message(key: ResourceKey | None, file: str, line: int) -> str:
     return f"cannot define {key} again: {file}, line {line}, already does, and counts"
 
 
-def _problems(faulty: Iterable[tuple[str, Entry]], kept: Mapping[int, list[ResourceKey]]) -> Iterator[Problem]:
+def _problems(
+    faulty: Iterable[tuple[str, Entry]], kept: Mapping[int, list[ResourceKey]], closed: frozenset[int]
+) -> Iterator[Problem]:
     for file, entry in faulty:
         keys = kept.get(id(entry), [])
         for path, (line, message) in _by_path(entry).items():
@@ -164,7 +183,7 @@ def _problems(faulty: Iterable[tuple[str, Entry]], kept: Mapping[int, list[Resou
                 index=entry.index,
                 line=line,
                 path=path,
-                message=f"{_who(entry)}{message}{_consequence(keys)}",
+                message=f"{_who(entry)}{message}{_CLOSED if id(entry) in closed else _consequence(keys)}",
             )
 
 
@@ -178,6 +197,9 @@ def _by_path(entry: Entry) -> Mapping[str, tuple[int, str]]:
 
 def _who(entry: Entry) -> str:
     return f"{entry.key}: " if entry.key else ""
+
+
+_CLOSED = " (in force, but the faulty rules: those that deny or pass deny everything, those that accept are left out)"
 
 
 def _consequence(keys: list[ResourceKey]) -> str:

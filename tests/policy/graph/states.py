@@ -1,5 +1,6 @@
 """Small states of a cluster and the sequences that are made of them; this node is node-1."""
 
+from policy.resources.decode import decode
 from policy.resources.metadata import Resource
 from tests.policy.documents import (
     account,
@@ -12,6 +13,7 @@ from tests.policy.documents import (
     pod,
     policy,
     profile,
+    resource,
     tier,
 )
 from tests.policy.graph.checks import State, state_of
@@ -96,6 +98,27 @@ BY_TEMPLATE = automatic_hosts(
     templates=[{"generateName": "t", "nodeSelector": "app == 'b'", "interfaceCIDRs": ["172.18.0.0/16"]}],
 )
 WRITTEN_AUTOMATIC = host_endpoint("node-1-auto-hep", "172.18.0.8", interfaceName="eth8")
+
+
+def to_nodes(**selector):
+    return decode(
+        {
+            "apiVersion": "policy.networking.k8s.io/v1alpha2",
+            "kind": "ClusterNetworkPolicy",
+            "metadata": {"name": "to-nodes"},
+            "spec": {
+                "tier": "Admin",
+                "priority": 1,
+                "subject": {"namespaces": {}},
+                "egress": [{"action": "Deny", "to": [{"nodes": {"matchLabels": selector}}]}],
+            },
+        }
+    )
+
+
+def zoned(*addresses, zone):
+    return node("n1", ip=" ".join(addresses), labels={"zone": zone})
+
 
 OUT = network_set("out", labels={"kind": "out"}, nets=["192.0.2.0/24", "192.0.2.1", "2001:db8::/32"])
 OUT_ONCE = network_set("out", labels={"kind": "out"}, nets=["192.0.2.1"])
@@ -191,6 +214,13 @@ SEQUENCES: dict[str, list[State]] = {
         all_of(NODE_1_MOVED, NODE_2, OF_HOSTS, FROM_ALL, A, AUTOMATIC),
         all_of(NODE_1, NODE_2, OF_HOSTS, FROM_ALL, A, BY_TEMPLATE),
         all_of(NODE_1, NODE_2, OF_HOSTS, FROM_ALL, A, AUTOMATIC, WRITTEN_AUTOMATIC),
+    ],
+    "nodes come, change and go": [
+        all_of(A, to_nodes(), zoned("192.0.2.1", zone="a")),
+        all_of(A, to_nodes(zone="a"), zoned("192.0.2.1", "192.0.2.2", zone="a"), BY_SET),
+        all_of(A, to_nodes(zone="a"), zoned("192.0.2.2", zone="b"), OUT_WIDER),
+        all_of(A, zoned("192.0.2.2", zone="b"), NOT_SELECTED),
+        all_of(A, to_nodes()),
     ],
     "services and policies of hosts": [all_of(A, BY_SERVICE), all_of(A, UNTRACKED), all_of(A, BY_SERVICE, UNTRACKED)],
 }
