@@ -13,7 +13,6 @@ from tests.policy.documents import (
     pod,
     policy,
     profile,
-    resource,
     tier,
 )
 from tests.policy.graph.checks import State, state_of
