@@ -38,7 +38,7 @@ def documents(chance: Random) -> list[Document]:
 def nodes(chance: Random) -> list[Document]:
     """Their addresses are those of the outside, and such as workloads, sets and names have, too."""
     made = []
-    for name, labels in (("node1", {"zone": "a"}), ("node2", {"zone": "b"}), ("node3", {})):
+    for name, labels in (("far1", {"zone": "a"}), ("far2", {"zone": "b"}), ("far3", {})):
         addresses = [*some(chance, words.OUTSIDE[4], 0, 1), *some(chance, words.OUTSIDE[6], 0, 1)]
         node = resource("Node", name, labels=labels) | {"apiVersion": "v1"}
         node["status"] = {"addresses": [{"type": "InternalIP", "address": address} for address in addresses]}
