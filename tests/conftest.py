@@ -8,7 +8,7 @@ import structlog
 
 from nft import features
 from nft.errors import NftError
-from tests.lab import skips
+from tests.lab import compiled, skips
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +20,9 @@ def _logs_of_its_own():
 
 
 def pytest_configure(config):
+    stale = compiled.stale(config.rootpath)
+    if stale:
+        raise pytest.UsageError(f"compiled modules are older than their sources ({', '.join(stale)}): deploy/native.sh")
     config.pluginmanager.register(Watch(), "expected-skips")
 
 
