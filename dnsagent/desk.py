@@ -11,6 +11,7 @@ from typing import Any
 from dnsagent.cache import Known
 from dnsagent.element_table import ElementKey, owner_of
 from dnsagent.intercept import Interceptor
+from dnsagent.kernel_sets import CHUNK
 from dnsagent.learn import Element
 from dnsagent.link import Document
 from dnsagent.packet_loop import PacketLoop
@@ -33,7 +34,7 @@ class Desk:
         self._interceptor = interceptor
         self._commands: dict[str, Callable[[Document, dict[str, Any]], dict[str, Any]]] = {
             "status": self._status,
-            "commits": self._commits,
+            "tally": self._tally,
             "load": self._load,
             "names": self._names,
             "explain": self._explain,
@@ -81,10 +82,11 @@ class Desk:
             health.append({"healthy": False, "reason": self._interceptor.trouble, "since": loop.clock.now()})
         return health
 
-    def _commits(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
-        """How many transactions it made; asked so often that it must cost little."""
+    def _tally(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """How many transactions it made, and the generation of that moment; asked so often that it must cost little."""
         del request, memory
-        return {"commits": self._loop.sets.commits}
+        tally = self._loop.sets.tally()
+        return {"generation": tally.generation, "commits": tally.own}
 
     def _bound_counters(self) -> dict[str, int]:
         """What was dropped where a collection was full."""
@@ -141,7 +143,13 @@ class Desk:
         ]
         for element in lost:
             learner.elements.drop(element.key)
-        return {"restored": self._write(lost, now)}
+        restored = 0
+        for start in range(0, len(lost), CHUNK):
+            # An answer between two pieces may have written some of them already, and longer.
+            piece = lost[start : start + CHUNK]
+            restored += self._write([each for each in piece if learner.elements.deadline(each.key) is None], now)
+            self._loop.breathe()
+        return {"restored": restored}
 
     def _write(self, elements: list[Element], now: Instant) -> int:
         written = self._loop.sets.restore(elements, now)

@@ -12,6 +12,7 @@ from dnsagent.element_table import ElementKey
 from dnsagent.learn import Element
 from nft.elements import Change, Operation
 from nft.errors import ElementError, NftError
+from nft.generation import Tally
 from reconcile.instant import Instant
 
 CHUNK: Final = 4096
@@ -30,6 +31,9 @@ class SetWriter(Protocol):
     def write(self, changes: Sequence[Change]) -> None:
         """One transaction."""
 
+    def generation(self) -> int:
+        """The number of the ruleset's generation."""
+
 
 class KernelSets:
     """Writes elements and counts what the kernel refused. Holds no elements itself."""
@@ -39,6 +43,14 @@ class KernelSets:
         self._counters = counters
         self.commits = 0
         """Transactions that the kernel made."""
+
+    def tally(self) -> Tally:
+        """The ruleset's generation, and how many transactions led to it that were made here.
+
+        Raises:
+            OSError: the kernel does not say.
+        """
+        return Tally(self._writer.generation(), self.commits)
 
     def write(self, elements: Sequence[Element], now: Instant) -> list[Element]:
         """Those that are in the kernel when this returns: all of them, as a rule."""

@@ -23,6 +23,7 @@ from netlink.transport import NETLINK_EXT_ACK, SO_SNDBUFFORCE, SOL_NETLINK, Netl
 from nft import element_wire, wire
 from nft.element_wire import ElementMessage
 from nft.errors import ElementError, NftError
+from nft.generation import read_generation
 
 
 class Operation(IntEnum):
@@ -127,6 +128,14 @@ class ElementWriter:
     def close(self) -> None:
         """Closes the socket; safe to call twice."""
         self._link.close()
+
+    def generation(self) -> int:
+        """The number of the ruleset's generation.
+
+        Raises:
+            OSError: the kernel refused.
+        """
+        return read_generation(self._link)
 
     def write(self, changes: Sequence[Change]) -> None:
         """Makes all changes in one transaction; they are in force when it returns. About 9 us, and 1 us per change.

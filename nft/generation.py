@@ -5,7 +5,6 @@ listens each element that the packet process writes is announced too: 2 us a DNS
 """
 
 from dataclasses import dataclass
-from enum import Enum
 from typing import final
 
 from netlink import message
@@ -32,49 +31,14 @@ def read_generation(link: NetlinkSocket) -> int:
     return numbers[-1]
 
 
-class Finding(Enum):
-    """What two numbers and a count of our own commits say."""
-
-    OURS = "ours"
-    """Nobody else committed since the account was opened."""
-    FOREIGN = "foreign"
-    """Somebody did."""
-    UNSURE = "unsure"
-    """We committed between the two looks; look again."""
-
-
 @final
 @dataclass(frozen=True, slots=True)
-class Look:
-    """The number before and after our own commits were counted."""
-
-    before: int
-    own: int
-    """Commits of ours, all that were acknowledged when they were counted; none may be under way then."""
-    after: int
-
-
-@final
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A generation that is known to be ours, and how many commits we had made by then."""
+class Tally:
+    """The number, and how many of all commits were ours, at one moment in which none of ours was under way."""
 
     generation: int
     own: int
 
-    @classmethod
-    def opened(cls, look: Look) -> "Account | None":
-        """An account from a look between whose two numbers nothing happened; None for any other."""
-        return cls(look.before, look.own) if look.before == look.after else None
-
-    def judge(self, look: Look) -> Finding:
-        """Whether commits that are not ours were made since."""
-        ours = look.own - self.own
-        if ours < 0:
-            return Finding.FOREIGN  # another process counts: nothing is known of its beginning
-        least = (look.before - self.generation - ours) % _MODULUS
-        most = (look.after - self.generation - ours) % _MODULUS
-        if most == 0:
-            return Finding.OURS
-        # `least` is below zero, and so near the modulus, where we committed after the first number was read.
-        return Finding.FOREIGN if 0 < least < _MODULUS // 2 else Finding.UNSURE
+    def foreign_since(self, earlier: "Tally") -> int:
+        """How many commits others have made since; senseless, and not 0, where our count began anew meanwhile."""
+        return (self.generation - earlier.generation - (self.own - earlier.own)) % _MODULUS

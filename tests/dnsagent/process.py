@@ -27,6 +27,9 @@ class FakeSets:
         self.elements: dict[tuple[str, bytes], int] = {}
         self.transactions = 0
 
+    def generation(self) -> int:
+        return self.transactions + 7
+
     def write(self, changes):
         self.transactions += 1
         after = dict(self.elements)

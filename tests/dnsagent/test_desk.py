@@ -51,6 +51,7 @@ def test_every_reply_is_json(process):
         {"command": "explain", "endpoint": "ep1", "address": ADDRESS},
         {"command": "forget", "addresses": [CLIENT]},
         {"command": "restore", "sets": ["d4-r"]},
+        {"command": "tally"},
     ):
         assert json.loads(json.dumps(process.desk.handle(request, {})))["ok"] is True
 
@@ -331,3 +332,23 @@ def test_names_print_as_people_write_them():
     assert text_of(key("www.a.test")) == "www.a.test"
     assert text_of(key("evil\0a.test")) == r"evil\.a.test"
     assert text_of(b"") == "."
+
+
+def test_the_tally_counts_what_the_kernel_took(process):
+    before = process.ask("tally")
+    tell(process, "a.test", "198.51.100.10")
+    after = process.ask("tally")
+    assert (after["commits"] - before["commits"], after["generation"] - before["generation"]) == (1, 1)
+
+
+def test_answers_do_not_wait_for_a_long_restoration(process, monkeypatch):
+    monkeypatch.setattr("dnsagent.desk.CHUNK", 10)
+    for number in range(100):
+        tell(process, f"n{number}.a.test", f"198.51.100.{number}")
+    process.sets.elements.clear()
+    process.log.offer(dns_query(query("a.test")))
+    process.kernel.queue_packet(101, dns_answer(answer("a.test", record(POINTER, A, 600, "198.51.100.99"))))
+    assert process.ask("restore", sets=["d4-r", "d6-r"])["restored"] == 99
+    assert len(process.sets.elements) == 100
+    # The answer that came between two pieces is what counts for its address.
+    assert max(process.sets.elements.values()) == process.sets.elements[element("198.51.100.99")]

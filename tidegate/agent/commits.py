@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import final
 
-from netlink.transport import NetlinkSocket
-from nft.generation import Account, Finding, Look, read_generation
+from nft.generation import Tally
 from nft.monitor import LOST, Monitor
 from reconcile.clock import Clock
 from reconcile.instant import Instant
@@ -29,23 +28,20 @@ BUSY_COMMITS_PER_SECOND = 200.0
 CALM_COMMITS_PER_SECOND = 50.0
 LISTEN_SECONDS = 30.0
 """How long we listen at least after somebody else has committed."""
-_LOOKS = 20
-"""Looks in a row while our own commits come between them; each takes half a millisecond."""
-
 _BEGINNING = Instant(0.0)
 
-OwnCommits = Callable[[], int | None]
-"""How many commits were ours; None where nobody can tell. Called in the kernel's thread, which then commits nothing."""
+Count = Callable[[], Tally | None]
+"""Counts; None where nobody can tell what was ours. Called in the kernel's thread, which commits nothing meanwhile."""
 
 
 class Step(Enum):
-    """What to do after a look."""
+    """What to do after a count."""
 
     STAY = "stay"
     PAUSE = "pause"
-    """Stop listening: the account is open."""
+    """Stop listening."""
     LISTEN = "listen"
-    """It is calm: listen, look once more, and `settle`."""
+    """It is calm: listen, count once more, and `settle`."""
     SUSPECT = "suspect"
     """Somebody else committed, or may have: listen, and read the table."""
 
@@ -55,34 +51,33 @@ class Step(Enum):
 class Quiet:
     """Decides between listening and counting. Touches nothing, is told the time."""
 
-    account: Account | None = None
-    """None: we listen."""
+    since: Tally | None = None
+    """The count at which all was ours; None while we listen."""
     _listen_until: Instant = _BEGINNING
     _own: int = 0
     _own_at: Instant = _BEGINNING
 
-    def take(self, look: Look | None, now: Instant) -> Step:
-        """Takes a look; None where nobody could tell what was ours."""
-        rate = self._rate(look, now)
-        if self.account is not None:
-            step = self.settle(look, now)
-            if step is Step.STAY and rate < CALM_COMMITS_PER_SECOND:
-                return Step.LISTEN
-            return step
-        if look is not None and rate > BUSY_COMMITS_PER_SECOND and now >= self._listen_until:
-            self.account = Account.opened(look)
-        return Step.STAY if self.account is None else Step.PAUSE
-
-    def settle(self, look: Look | None, now: Instant) -> Step:
-        """Compares a look with the account, and closes it where they do not agree."""
-        if self.account is not None and look is not None and self.account.judge(look) is Finding.OURS:
+    def take(self, tally: Tally | None, now: Instant) -> Step:
+        """Takes a count; None where nobody could tell."""
+        rate = self._rate(tally, now)
+        if self.since is not None:
+            step = self.settle(tally, now)
+            return Step.LISTEN if step is Step.STAY and rate < CALM_COMMITS_PER_SECOND else step
+        if tally is None or rate <= BUSY_COMMITS_PER_SECOND or now < self._listen_until:
             return Step.STAY
-        self.account = None
+        self.since = tally
+        return Step.PAUSE
+
+    def settle(self, tally: Tally | None, now: Instant) -> Step:
+        """Compares a count with the one at which all was ours; where they do not agree the quiet is over."""
+        if self.since is not None and tally is not None and not tally.foreign_since(self.since):
+            return Step.STAY
+        self.since = None
         self._listen_until = Instant(now + LISTEN_SECONDS)
         return Step.SUSPECT
 
-    def _rate(self, look: Look | None, now: Instant) -> float:
-        own = self._own if look is None else look.own
+    def _rate(self, tally: Tally | None, now: Instant) -> float:
+        own = self._own if tally is None else tally.own
         rate = (own - self._own) / max(1e-3, now - self._own_at)
         self._own, self._own_at = own, now
         return rate
@@ -90,29 +85,23 @@ class Quiet:
 
 @final
 class CommitFeed:
-    """Owns the monitor and a netlink socket to ask for the generation."""
+    """Owns the monitor."""
 
-    def __init__(self, loop: ApplyLoop, monitor: Monitor, own: OwnCommits, thread: Executor, clock: Clock) -> None:
-        """Listens from the start.
-
-        Raises:
-            OSError: there is no netfilter netlink.
-        """
+    def __init__(self, loop: ApplyLoop, monitor: Monitor, count: Count, thread: Executor, clock: Clock) -> None:
+        """Listens from the start."""
         self._loop = loop
         self._monitor = monitor
-        self._own = own
+        self._count = count
         self._thread = thread
         self._clock = clock
-        self._link = NetlinkSocket()
         self.quiet = Quiet()
 
     def close(self) -> None:
-        """Closes both; safe to call twice."""
+        """Closes the monitor; safe to call twice."""
         self._monitor.close()
-        self._link.close()
 
     async def run(self) -> None:
-        """Feeds until cancelled; closes what it owns."""
+        """Feeds until cancelled; closes the monitor."""
         events = asyncio.get_running_loop()
         events.add_reader(self._monitor.fileno(), lambda: self._loop.on_commits(self._monitor.read()))
         try:
@@ -124,29 +113,18 @@ class CommitFeed:
             self.close()
 
     async def _turn(self) -> None:
-        step = self.quiet.take(await self._look(), self._clock.now())
-        if step is Step.PAUSE:
-            self._monitor.pause()
-            return
+        step = self.quiet.take(await self._tally(), self._clock.now())
         if step is Step.LISTEN:
-            # First listen, then look: what others commit between the two is seen by one or the other.
+            # First listen, then count: what others commit between the two is seen by one or the other.
             self._monitor.listen()
-            step = self.quiet.settle(await self._look(), self._clock.now())
-            self.quiet.account = None
+            step = self.quiet.settle(await self._tally(), self._clock.now())
+            self.quiet.since = None
+        elif step is Step.PAUSE:
+            # What others committed before is announced, what they commit from now on is counted.
+            self._monitor.pause()
         if step is Step.SUSPECT:
             self._monitor.listen()
             self._loop.on_commits([LOST])
 
-    async def _look(self) -> Look | None:
-        """A look between whose numbers nothing happened, if there is one in a few milliseconds."""
-        events, found = asyncio.get_running_loop(), None
-        for _ in range(_LOOKS):
-            found = await events.run_in_executor(self._thread, self._look_once)
-            if found is None or found.before == found.after:
-                break
-        return found
-
-    def _look_once(self) -> Look | None:
-        before = read_generation(self._link)
-        own = self._own()
-        return None if own is None else Look(before, own, read_generation(self._link))
+    async def _tally(self) -> Tally | None:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._count)

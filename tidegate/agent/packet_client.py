@@ -13,6 +13,7 @@ from typing import Any
 from dnsagent.link import LinkClient, LinkError
 from dnsagent.snapshot import Snapshot
 from dnsagent.snapshot_file import SnapshotError, private_directory, read_snapshot, write_snapshot
+from nft.generation import Tally
 from policy.rules import IPAddress
 from tidegate.agent.packets import SNAPSHOT, SOCKET
 
@@ -118,12 +119,13 @@ class PacketClient:
         """
         return PacketStatus.read(self._link.call("status"))
 
-    def commits(self) -> int | None:
-        """How many transactions it made; None where none is alive, or it does not answer at once."""
+    def tally(self) -> Tally | None:
+        """Its transactions and the generation of that moment; None where none is alive, or does not answer at once."""
         try:
-            return int(self._quick_link.call("commits")["commits"]) if self.is_alive else None
+            reply = self._quick_link.call("tally") if self.is_alive else None
         except LinkError:
             return None
+        return None if reply is None else Tally(int(reply["generation"]), int(reply["commits"]))
 
     def stop(self) -> None:
         """Asks it to end. Raises as `status`."""

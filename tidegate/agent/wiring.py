@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nft.features import Features
+from nft.generation import Tally
 from nft.kernel import Kernel
 from nft.monitor import MAX_PORTS, Monitor
 from nft.sync import TableSync
@@ -99,9 +100,9 @@ def build(settings: Settings, features: Features) -> Agent:
         monitor.ignore_ports(Machine().netlink_ports(pid)[:MAX_PORTS])
         loop.reload_packets()
 
-    def own_commits() -> int | None:
-        learned = packets.commits()
-        return None if learned is None else kernel.commits + learned
+    def count() -> Tally | None:
+        learned = packets.tally()
+        return None if learned is None else Tally(learned.generation, kernel.commits + learned.own)
 
     command = PacketCommand(packet_command(situation.state), situation.version)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
@@ -111,7 +112,7 @@ def build(settings: Settings, features: Features) -> Agent:
         feeders=Feeders(desired=desired, loop=loop, conditions=conditions, clock=clock),
         loop=loop,
         keeper=keeper,
-        commits=CommitFeed(loop, monitor, own_commits, parts.thread, clock),
+        commits=CommitFeed(loop, monitor, count, parts.thread, clock),
         knowledge=Knowledge(
             situation=situation, desired=desired, loop=loop, conditions=conditions, keeper=keeper, packets=packets
         ),
