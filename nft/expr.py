@@ -124,6 +124,11 @@ class SentByHost:
 
 
 @dataclass(frozen=True, slots=True)
+class MidStream:
+    """`tcp flags & syn == 0`: TCP, and not the beginning of a connection."""
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationTranslated:
     """`ct status dnat`: destination NAT changed where the connection goes; `negated`, it did not."""
 
@@ -255,7 +260,16 @@ class VerdictMap:
     map_name: str
 
 
-Match = Compare | MarkBits | Lookup | ReversePathMissing | SocketTransparent | SentByHost | DestinationTranslated
+Match = (
+    Compare
+    | MarkBits
+    | Lookup
+    | ReversePathMissing
+    | SocketTransparent
+    | SentByHost
+    | MidStream
+    | DestinationTranslated
+)
 Verdict = Accept | Drop | Return | Jump | Goto
 Terminal = Verdict | Reject | Queue | VerdictMap
 Statement = (

@@ -42,6 +42,8 @@ class Packet:
     """What conntrack says once it has seen the packet."""
     ct_direction: str = "original"
     ct_mark: int = 0
+    is_syn: bool = True
+    """Of TCP: it begins a connection."""
     is_translated: bool = False
     """Destination NAT changed where the connection goes."""
     mark: int = 0
@@ -83,6 +85,7 @@ Reader = Callable[[Run], expr.Value | None]
 """A field's value, None where the packet has no such field: then nothing matches, neither == nor !=."""
 
 _ICMP, _ICMPV6 = (4, 1), (6, 58)
+_TCP = 6
 _WITHOUT_ENTRY = frozenset({"invalid", "untracked"})
 """Packets in these states have no conntrack entry that could have a direction or a mark."""
 
@@ -155,6 +158,8 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return _no_socket
         case expr.SentByHost():
             return lambda run: not run.packet.iif
+        case expr.MidStream():
+            return lambda run: run.packet.protocol == _TCP and not run.packet.is_syn
         case expr.DestinationTranslated(negated=negated):
             return partial(_is_translated, negated)
         case expr.SetMark(mask=mask, value=value):

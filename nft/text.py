@@ -113,6 +113,8 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
             return f"meta l4proto {protocol} tproxy {family} to {loopback}:{port}"
         case expr.SentByHost():
             return "meta iif 0"
+        case expr.MidStream():
+            return "tcp flags & syn == 0"
         case expr.DestinationTranslated(negated=negated):
             return "ct status & dnat == 0" if negated else "ct status dnat"
         case expr.Counter():

@@ -14,6 +14,7 @@ from nft.expr import (
     Accept,
     Compare,
     Counter,
+    DestinationTranslated,
     Drop,
     Field,
     Goto,
@@ -23,6 +24,7 @@ from nft.expr import (
     LogToKernel,
     Lookup,
     MarkBits,
+    MidStream,
     NoTrack,
     Op,
     Queue,
@@ -32,6 +34,7 @@ from nft.expr import (
     Reject,
     Return,
     ReversePathMissing,
+    SentByHost,
     SetMark,
     VerdictMap,
 )
@@ -268,6 +271,33 @@ def test_a_source_without_a_way_back_is_told():
     base = chain("base", (ReversePathMissing(), Drop()), hook=Hook("filter", "prerouting", -300))
     assert run(base).end is End.ACCEPT
     assert run(base, packet=replace(PACKET, has_reverse_path=False)).end is End.DROP
+
+
+@pytest.mark.parametrize(
+    ("match", "packet", "holds"),
+    [
+        (SentByHost(), {"iif": ""}, True),
+        (SentByHost(), {}, False),
+        (DestinationTranslated(), {"is_translated": True}, True),
+        (DestinationTranslated(), {}, False),
+        (DestinationTranslated(negated=True), {}, True),
+        (DestinationTranslated(), {"is_translated": True, "ct_state": "untracked"}, False),
+        (DestinationTranslated(negated=True), {"ct_state": "untracked"}, False),
+        (MidStream(), {"is_syn": False}, True),
+        (MidStream(), {}, False),
+        (MidStream(), {"is_syn": False, "protocol": 17}, False),
+    ],
+)
+def test_what_a_packet_says_of_its_way_is_told(match, packet, holds):
+    base = chain("base", (match, Drop()), hook=FORWARD)
+    assert (run(base, packet=replace(PACKET, **packet)).end is End.DROP) is holds
+
+
+def test_only_the_base_chains_that_are_named_are_met():
+    both = table(chain("first", (Drop(),), hook=FORWARD), chain("second", (Counter(),), hook=FORWARD))
+    outcome = Simulator(both).run(PACKET, ("forward",), only=("second",))
+    assert outcome.end is End.ACCEPT
+    assert {step.chain for step in outcome.trace} == {"second"}
 
 
 def test_limits_let_go_on():

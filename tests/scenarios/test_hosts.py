@@ -19,6 +19,7 @@ from tests.scenarios.hosts import (
     tcp,
     udp_echoes,
 )
+from tidegate.demo.client import connect
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 BOTH = pytest.mark.parametrize("version", [4, 6])
@@ -364,3 +365,40 @@ class Conversation:
         assert self.client.recv(100) == token
         self.client.sendall(token)
         assert self.server.recv(100) == token
+
+
+@BOTH
+def test_a_failsafe_connection_is_not_silenced_by_an_agent_that_starts(stage, version):
+    """Whoever speaks first after conntrack and policy have come at once."""
+    stage.enforce(OPEN_PODS, host_endpoint(), policy(types=["Ingress"], ingress=[tcp(7000)]))
+    stage.agent.stop()
+    stage.agent.call("remove")
+    with Conversation(stage, version, 6667) as failsafe, Conversation(stage, version, 7000) as allowed:
+        failsafe.says_both_ways()
+        allowed.says_both_ways()
+        stage.agent.start("--config", str(stage.config_path))
+        stage.agent.wait_until_ready()
+        stage.denied(stage.lab.world, HOST[version], 80)
+        failsafe.says_both_ways()  # the host first
+        allowed.client.sendall(b"I am still there")
+        assert allowed.server.recv(100) == b"I am still there"
+        allowed.says_both_ways()
+
+
+@BOTH
+def test_reject_tells_what_is_denied(stage, version):
+    stage.configure(nftablesFilterDenyAction="Reject")
+    with stage.translating("output", SERVICE[version], 80, WORLD[version], 8080):
+        early = policy(preDNAT=True, applyOnForward=True, types=["Ingress"], ingress=[tcp(8080, "Deny")])
+        raw = policy(doNotTrack=True, applyOnForward=True, types=["Ingress"], ingress=[tcp(6443, "Deny")])
+        stage.enforce(OPEN_PODS, host_endpoint(), early, raw, policy(types=["Egress"], egress=[tcp(80)]))
+        for source, address, port in (
+            (stage.lab.world, HOST[version], 80),
+            (stage.lab.world, HOST[version], 8080),
+            (stage.lab.node, WORLD[version], 8080),
+            (stage.lab.node, SERVICE[version], 80),
+        ):
+            outcome = connect(source, address, port, 5)
+            assert "refused" in outcome.error, (address, port, outcome)
+        stage.passes(stage.lab.node, WORLD[version], 80)
+        stage.passes(stage.lab.world, HOST[version], 22)

@@ -113,6 +113,7 @@ def _policy(policy: CompiledPolicy, endpoint_count: int, counts: Counts) -> JSON
         **policy_reference(policy.id),
         "tier": policy.tier,
         "staged": policy.is_staged,
+        "stage": policy.stage.value,
         "endpoints": endpoint_count,
         "rules": [_rule(rule, counts) for rule in (*policy.ingress, *policy.egress)]
         + list(_ends_of_tier(policy, counts)),

@@ -13,6 +13,7 @@ from tidegate.render import names
 from tidegate.render.family import V4, V6
 from tidegate.render.settings import RenderSettings
 
+_TCP = 6
 _ICMPV6 = 58
 
 
@@ -25,10 +26,21 @@ def failsafe_chains(settings: RenderSettings) -> tuple[Chain, ...]:
     return (
         Chain(names.HOST_NEIGHBOURS, tuple(_neighbours())),
         Chain(names.FAILSAFE_IN, requests_in),
-        Chain(names.FAILSAFE_OUT, requests_out),
+        Chain(names.FAILSAFE_OUT, (*requests_out, *_open_connections(inbound))),
         Chain(names.FAILSAFE_IN_RAW, (*requests_in, *_rules(outbound, Field.SPORT, is_source=True))),
         Chain(names.FAILSAFE_OUT_RAW, (*requests_out, *_rules(inbound, Field.SPORT, is_source=False))),
     )
+
+
+def _open_connections(inbound: Iterable[FailsafePort]) -> Iterator[Rule]:
+    """What the host says on connections that were open before conntrack first saw them.
+
+    Policy that begins in the middle of one must not silence the host until its client happens to speak. A program
+    that begins a connection sends SYN, whatever port it has.
+    """
+    for rule in _rules((port for port in inbound if port.protocol == _TCP), Field.SPORT, is_source=False):
+        protocol, port, *rest = rule.statements
+        yield Rule((protocol, port, expr.MidStream(), *rest), "failsafe, open before")
 
 
 def _neighbours() -> Iterator[Rule]:
