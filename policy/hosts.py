@@ -70,3 +70,23 @@ FAILSAFE_OUTBOUND = (FailsafePort(_UDP, 53), FailsafePort(_UDP, 67), *_CLUSTER)
 NEIGHBOUR_TYPES = (130, 131, 132, 133, 134, 135, 136, 143)
 """ICMPv6 by which a link finds its routers, neighbours and listeners (RFC 4861, RFC 3810). Without them nothing
 reaches an IPv6 host, failsafe ports included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnels:
+    """What nodes send each other in packets of their own; host endpoints' normal policy is not asked about it."""
+
+    has_ipip: bool = False
+    """IP in IP, protocol 4."""
+    vxlan_port: int | None = None
+    """UDP; None is no VXLAN. What comes to this port from no known node is dropped."""
+    wireguard_ports: tuple[int, ...] = ()
+    """UDP, from and to anywhere: who may speak is settled by keys."""
+
+    @property
+    def need_nodes(self) -> bool:
+        """Whether it matters which addresses nodes have."""
+        return self.has_ipip or self.vxlan_port is not None
+
+
+NO_TUNNELS = Tunnels()

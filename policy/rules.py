@@ -263,9 +263,18 @@ class NodeState:
     """Policies and profiles that act on at least one local endpoint."""
     ip_sets: Mapping[IPSetID, tuple[IPSetKind, frozenset[SetMember]]] = field(default_factory=dict)
     domain_sets: Mapping[DomainSetID, DomainSet] = field(default_factory=dict)
+    node_addresses: frozenset[IPAddress] = frozenset()
+    """Of all nodes of the cluster."""
 
 
 # --- What changed: the graph's output, in dependency order (sets, policies, endpoints; removals reversed) ---
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAddressesUpdated:
+    """The nodes of the cluster have these addresses, all together."""
+
+    addresses: frozenset[IPAddress]
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,7 +351,8 @@ class HostEndpointRemoved:
 
 
 GraphEvent = (
-    IPSetUpdated
+    NodeAddressesUpdated
+    | IPSetUpdated
     | IPSetRemoved
     | DomainSetUpdated
     | DomainSetRemoved

@@ -1,12 +1,13 @@
 """The node's settings that act beside policy, and the packets that are decided by them alone."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
 from policy.evaluate.packet import ICMPV6, Packet
 from policy.evaluate.path import Place
 from policy.evaluate.verdict import Happened
-from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, NEIGHBOUR_TYPES, FailsafePort
+from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, NEIGHBOUR_TYPES, NO_TUNNELS, FailsafePort, Tunnels
 from policy.rules import Direction, IPAddress
 
 IPIP = 4
@@ -26,6 +27,7 @@ class Frame:
     allow_ipip_packets_from_workloads: bool = False
     failsafe_inbound_host_ports: tuple[FailsafePort, ...] = FAILSAFE_INBOUND
     failsafe_outbound_host_ports: tuple[FailsafePort, ...] = FAILSAFE_OUTBOUND
+    tunnels: Tunnels = NO_TUNNELS
 
 
 def is_neighbour_discovery(packet: Packet) -> bool:
@@ -58,3 +60,19 @@ def _is_among(ports: tuple[FailsafePort, ...], protocol: int, port: int | None, 
     return any(
         (item.protocol, item.port) == (protocol, port) and (item.net is None or far in item.net) for item in ports
     )
+
+
+def tunnelled(packet: Packet, direction: Direction, nodes: Collection[IPAddress], tunnels: Tunnels) -> Happened | None:
+    """Why a host endpoint's normal policy is not asked about a packet that carries another; None where it is."""
+    is_arriving = direction is Direction.INGRESS
+    is_node = (packet.source if is_arriving else packet.destination).address in nodes
+    if packet.protocol == IPIP and packet.version == 4 and tunnels.has_ipip and is_node:
+        return Happened.TUNNEL_ALLOWED
+    if packet.protocol != UDP:
+        return None
+    if tunnels.vxlan_port is not None and packet.destination_port == tunnels.vxlan_port:
+        if is_node:
+            return Happened.TUNNEL_ALLOWED
+        return Happened.TUNNEL_DENIED if is_arriving else None
+    port = packet.destination_port if is_arriving else packet.source_port
+    return Happened.TUNNEL_ALLOWED if port in tunnels.wireguard_ports else None

@@ -10,7 +10,7 @@ hosts may send.
 from collections.abc import Iterable
 from dataclasses import replace
 
-from policy.evaluate.frame import Frame, excepted, is_forbidden_tunnel, is_neighbour_discovery
+from policy.evaluate.frame import Frame, excepted, is_forbidden_tunnel, is_neighbour_discovery, tunnelled
 from policy.evaluate.match import Question
 from policy.evaluate.names import Knowledge
 from policy.evaluate.packet import LearnedName, Packet
@@ -70,10 +70,20 @@ class _Judgement:
         return verdict
 
     def _of_host(self, ask: Ask) -> DirectionVerdict:
-        reason = excepted(self._route.packet, ask.place, ask.direction, self._frame)
-        verdict = walk(self._question(ask)) if reason is None else _decided(reason, is_allowed=True)
+        reason = self._exception(ask)
+        if reason is None:
+            verdict = walk(self._question(ask))
+        else:
+            verdict = _decided(reason, is_allowed=reason is not Happened.TUNNEL_DENIED)
         at = f"{ask.place} of host endpoint {ask.who.host}"
         return replace(verdict, trace=tuple(replace(step, at=at) for step in verdict.trace))
+
+    def _exception(self, ask: Ask) -> Happened | None:
+        packet, frame = self._route.packet, self._frame
+        found = None
+        if ask.place is Place.HOST:
+            found = tunnelled(packet, ask.direction, self._route.world.node_addresses, frame.tunnels)
+        return found or excepted(packet, ask.place, ask.direction, frame)
 
     def _question(self, ask: Ask) -> Question:
         return Question(

@@ -22,9 +22,13 @@ class Happened(StrEnum):
     NEIGHBOUR_DISCOVERY_ALLOWED = "host needs these ICMPv6 types"
     HOST_DENIED = "traffic to the own host is denied"
     FAILSAFE_ALLOWED = "failsafe port"
+    TUNNEL_ALLOWED = "tunnel between nodes"
+    TUNNEL_DENIED = "tunnel from no known node"
 
 
-ALLOWING = frozenset((Happened.ALLOWED, Happened.NEIGHBOUR_DISCOVERY_ALLOWED, Happened.FAILSAFE_ALLOWED))
+ALLOWING = frozenset(
+    (Happened.ALLOWED, Happened.NEIGHBOUR_DISCOVERY_ALLOWED, Happened.FAILSAFE_ALLOWED, Happened.TUNNEL_ALLOWED)
+)
 DENYING = frozenset(
     (
         Happened.DENIED,
@@ -33,6 +37,7 @@ DENYING = frozenset(
         Happened.NO_PROFILE_MATCHED,
         Happened.ENCAPSULATION_DENIED,
         Happened.HOST_DENIED,
+        Happened.TUNNEL_DENIED,
     )
 )
 DECIDING = ALLOWING | DENYING

@@ -61,6 +61,8 @@ class World:
         self.endpoints = tuple(self._endpoint(endpoint) for endpoint in workload_endpoints(everything))
         sets = [self._set(item) for item in everything if isinstance(item, NetworkSet | GlobalNetworkSet)]
         self.hosts = tuple(map(self._host, host_endpoints(everything, self.links)))
+        nodes = [item for item in everything if isinstance(item, Node)]
+        self.node_addresses = frozenset(address for node in nodes for address in node.addresses)
         self.holders = (*self.endpoints, *self.hosts, *sets)
         self.nodes = tuple(item for item in everything if isinstance(item, Node))
         self.policies = _policies_in_order(everything)

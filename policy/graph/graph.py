@@ -19,6 +19,7 @@ from policy.graph.host_source import HostEndpointMeaning, HostEndpointSource
 from policy.graph.hosts import LocalHostEndpoints
 from policy.graph.inheritance import LabelInheritance, LabelsChanged, Lineage
 from policy.graph.items import of_endpoint, of_host_endpoint, of_network_set, of_node
+from policy.graph.known_nodes import KnownNodes
 from policy.graph.locals import LocalEndpoints
 from policy.graph.memberships import Memberships
 from policy.graph.resolver import Resolver
@@ -93,6 +94,7 @@ class CalcGraph:
         self._inheritance = LabelInheritance()
         self._endpoint_source = EndpointSource()
         self._profile_source = ProfileSource()
+        self._known_nodes = KnownNodes(self._sequencer)
         self._host_source = HostEndpointSource(node_name)
         for meaning in self._profile_source.built_in():
             self._on_profile(meaning)
@@ -195,8 +197,10 @@ class CalcGraph:
             case "HostEndpoint":
                 self._on_host_endpoints(source.on_endpoint(key.name, _expected(HostEndpoint, resource)))
             case "Node":
-                self._on_node(key, _expected(Node, resource))
-                self._on_host_endpoints(source.on_node(key.name, _expected(Node, resource)))
+                node = _expected(Node, resource)
+                self._on_node(key, node)
+                self._known_nodes.on_node(key.name, node)
+                self._on_host_endpoints(source.on_node(key.name, node))
             case _:
                 configuration = _expected(KubeControllersConfiguration, resource)
                 self._on_host_endpoints(source.on_configuration(key.name, configuration))

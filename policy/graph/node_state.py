@@ -17,20 +17,21 @@ from policy.rules import (
     HostEndpointUpdated,
     IPSetRemoved,
     IPSetUpdated,
+    NodeAddressesUpdated,
     NodeState,
     PolicyRemoved,
     PolicyUpdated,
 )
 
 
-def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:  # noqa: C901 - one for each kind of event
+def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:  # noqa: C901, PLR0912 - the kinds of event
     """The state after the events; the old one stays as it was.
 
     Cost: the number of things in the state, and the members of the sets that changed.
     """
     endpoints, policies = dict(state.endpoints), dict(state.policies)
     ip_sets, domain_sets = dict(state.ip_sets), dict(state.domain_sets)
-    hosts = dict(state.host_endpoints)
+    hosts, node_addresses = dict(state.host_endpoints), state.node_addresses
     for event in events:
         match event:
             case IPSetUpdated(identity, kind, added, removed):
@@ -50,6 +51,8 @@ def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:  # noq
                 endpoints[endpoint.endpoint.id] = endpoint
             case EndpointRemoved(identity):
                 del endpoints[identity]
+            case NodeAddressesUpdated(addresses):
+                node_addresses = addresses
             case HostEndpointUpdated(host):
                 hosts[host.endpoint.id] = host
             case HostEndpointRemoved(identity):
@@ -57,5 +60,10 @@ def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:  # noq
             case _:
                 assert_never(event)
     return NodeState(
-        endpoints=endpoints, host_endpoints=hosts, policies=policies, ip_sets=ip_sets, domain_sets=domain_sets
+        endpoints=endpoints,
+        host_endpoints=hosts,
+        policies=policies,
+        ip_sets=ip_sets,
+        domain_sets=domain_sets,
+        node_addresses=node_addresses,
     )

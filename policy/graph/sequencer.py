@@ -25,10 +25,12 @@ from policy.rules import (
     HostEndpointPolicy,
     HostEndpointRemoved,
     HostEndpointUpdated,
+    IPAddress,
     IPSetID,
     IPSetKind,
     IPSetRemoved,
     IPSetUpdated,
+    NodeAddressesUpdated,
     PolicyID,
     PolicyRemoved,
     PolicyUpdated,
@@ -120,15 +122,20 @@ class Sequencer:
     policies: Outbox[PolicyID, CompiledPolicy] = field(default_factory=Outbox)
     endpoints: Outbox[EndpointID, EndpointPolicy] = field(default_factory=Outbox)
     host_endpoints: Outbox[HostEndpointID, HostEndpointPolicy] = field(default_factory=Outbox)
+    node_addresses: frozenset[IPAddress] = frozenset()
+    _told_node_addresses: frozenset[IPAddress] = frozenset()
 
     def flush(self) -> list[GraphEvent]:
         """Everything that changed, in dependency order."""
+        nodes = [NodeAddressesUpdated(self.node_addresses)] if self.node_addresses != self._told_node_addresses else []
+        self._told_node_addresses = self.node_addresses
         ip_sets, lost_ip_sets = self.ip_sets.take()
         domain_sets, lost_domain_sets = self.domain_sets.take()
         policies, lost_policies = self.policies.take()
         endpoints, lost_endpoints = self.endpoints.take()
         hosts, lost_hosts = self.host_endpoints.take()
         return [
+            *nodes,
             *ip_sets,
             *map(DomainSetUpdated, domain_sets),
             *map(PolicyUpdated, policies),

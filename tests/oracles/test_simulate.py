@@ -1,10 +1,16 @@
 """Two oracles, one truth table: the reference semantics against the rendered rules, on random worlds."""
 
+from collections import Counter
+
 import pytest
 
+from policy.evaluate import Frame, Happened, judge
+from policy.hosts import Tunnels
 from tests.oracles.cases import Case
 from tests.oracles.shrink import shrunk
 from tests.oracles.worlds import make_world
+from tidegate.judge.answer import of_evaluation
+from tidegate.render import RenderSettings
 from tidegate.render import policy as policy_module
 from tidegate.render.match import conditions
 
@@ -24,6 +30,25 @@ def test_rendered_rules_say_what_evaluate_says(first):
             assert found.agrees(wanted), report(case, probe)
         played += len(case.packets)
     assert played * (WORLDS / BATCH) >= MIN_CASES
+
+
+def test_rendered_tunnels_say_what_evaluate_says():
+    """With the settings under which nodes speak to each other in tunnels; in the other worlds there are none."""
+    tunnels = Tunnels(has_ipip=True, vxlan_port=4789, wireguard_ports=(51820,))
+    settings, frame = (
+        RenderSettings(tunnels=tunnels, allows_ipip=True),
+        Frame(tunnels=tunnels, allow_ipip_packets_from_workloads=True),
+    )
+    seen = Counter()
+    for seed in range(200):
+        case = Case(make_world(seed, PROBES))
+        simulation = case.simulation(settings)
+        for probe, packet in case.packets:
+            verdict = judge(case.reference, packet, case.names, frame)
+            assert simulation.judge(packet).agrees(of_evaluation(verdict)), f"{probe}\n{case.world.text()}"
+            seen.update(side.deciding.happened for side in (verdict.egress, verdict.ingress) if side)
+    assert seen[Happened.TUNNEL_ALLOWED]
+    assert seen[Happened.TUNNEL_DENIED]
 
 
 def report(case, probe):

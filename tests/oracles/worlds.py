@@ -139,8 +139,13 @@ def _protocol(chance: Random, family: int, rule: Document) -> Probe:
         protocol = chance.choices(["TCP", "UDP", "SCTP", icmp, "other"], [45, 25, 8, 15, 7])[0]
     if protocol in (icmp, 1, 58):
         return {"protocol": icmp} | _icmp(chance, family, rule)
+    if protocol == "UDP" and chance.random() < 0.05:
+        return {
+            "protocol": protocol,
+            **chance.choice([{"port": 4789}, {"port": 51820}, {"port": 9, "sourcePort": 51820}]),
+        }
     if protocol == "other":
-        protocol = chance.choice([47, 50, 132, 136])
+        protocol = chance.choice([4, 47, 50, 132, 136])
     ports = {"port": _port(chance, rule.get("destination", {})), "sourcePort": _port(chance, rule.get("source", {}))}
     return {"protocol": protocol, **ports}
 

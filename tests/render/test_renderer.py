@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
@@ -10,12 +11,15 @@ from hypothesis import strategies as st
 from nft import expr
 from nft.model import Table
 from policy import rules
+from policy.hosts import Tunnels
 from policy.rules import Action, Direction, DomainSet, DomainSetID, IPSetID, IPSetKind
 from tests.render.states import NET4, NET6, endpoint, host, policy, port, profile, state, tier, to, typical
 from tidegate.config.settings import SourceCheck
 from tidegate.render import Renderer, RenderSettings, changed, events_of, names, render_table
 
-SETTINGS = RenderSettings(source_check=SourceCheck.LOOSE, honours_source_prefixes=True)
+SETTINGS = RenderSettings(
+    source_check=SourceCheck.LOOSE, honours_source_prefixes=True, tunnels=Tunnels(has_ipip=True, vxlan_port=4789)
+)
 SETS = [IPSetID("a"), IPSetID("b")]
 DOMAINS = [DomainSetID("x"), DomainSetID("y")]
 MEMBERS = [NET4, NET6, *(rules.IPv4Network(f"192.0.2.{i}/32") for i in range(4))]
@@ -104,6 +108,11 @@ def steps():
             hosts(),
             hosts().map(host_for_others),
             st.tuples(
+                st.just("nodes"),
+                st.none(),
+                st.frozensets(st.sampled_from([ip_address("172.18.0.1"), ip_address("fd00::1")])),
+            ),
+            st.tuples(
                 st.just("drop host"), st.sampled_from([host(name).endpoint.id for name in ("h1", "h2", "others")])
             ),
             st.tuples(st.just("drop policy"), st.sampled_from([policy(name).id for name in POLICY_NAMES[:3]])),
@@ -126,6 +135,7 @@ class Node:
 
     def __init__(self):
         self.policies, self.endpoints, self.hosts, self.ip_sets, self.domain_sets = {}, {}, {}, {}, {}
+        self.nodes = frozenset()
 
     def state(self):
         return rules.NodeState(
@@ -134,9 +144,10 @@ class Node:
             host_endpoints=self.hosts,
             ip_sets=self.ip_sets,
             domain_sets=self.domain_sets,
+            node_addresses=self.nodes,
         )
 
-    def event(self, step):
+    def event(self, step):  # noqa: PLR0911 - one for each kind of step
         if isinstance(step, rules.CompiledPolicy):
             self.policies[step.id] = step
             return rules.PolicyUpdated(step)
@@ -147,6 +158,9 @@ class Node:
             self.hosts[step.endpoint.id] = step
             return rules.HostEndpointUpdated(step)
         kind, key, *rest = step
+        if kind == "nodes":
+            self.nodes = rest[0]
+            return rules.NodeAddressesUpdated(self.nodes)
         if kind == "members":
             _, old = self.ip_sets.get(key, (None, frozenset()))
             self.ip_sets[key] = (IPSetKind.NETS, rest[0])

@@ -167,7 +167,8 @@ def staged() -> Iterator[HostStage]:
         stack.callback(lab.delete)
         for namespace in (lab.node, lab.world, lab.pod("p1").namespace, lab.pod("p2").namespace):
             stack.enter_context(servers.tcp_acceptors(namespace, PORTS, keep=False))
-            stack.enter_context(servers.udp_service(namespace, 9000, lambda data: data))
+            for port in (4789, 9000):
+                stack.enter_context(servers.udp_service(namespace, port, lambda data: data))
         scratch = Path(tempfile.mkdtemp(prefix="tidegate-hosts-"))
         stack.callback(shutil.rmtree, scratch, ignore_errors=True)
         resources = scratch / "resources"
@@ -192,12 +193,15 @@ def _endpoint(pod: Any) -> Document:
     return resource("WorkloadEndpoint", pod.name, spec, namespace="test", labels={"pod": pod.name})
 
 
-def udp_echoes(source: Namespace, address: IPAddress, port: int = 9000, timeout_seconds: float = 0.4) -> bool:
-    """Whether a datagram comes back."""
+def udp_echoes(
+    source: Namespace, address: IPAddress, port: int = 9000, timeout_seconds: float = 0.4, sender: str = ""
+) -> bool:
+    """Whether a datagram from the sender's address comes back."""
     with source.entered():
         client = socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM)
     with client:
         client.settimeout(timeout_seconds)
+        client.bind((sender, 0))
         client.sendto(b"hello", (str(address), port))
         try:
             return client.recv(100) == b"hello"

@@ -5,16 +5,19 @@ import time
 from ipaddress import ip_address
 
 import pytest
+import yaml
 
 from tests.scenarios.hosts import (
     EVERYTHING,
     HOST,
+    NODE,
     OPEN_PODS,
     SERVICE,
     UPLINK,
     WORLD,
     host_endpoint,
     policy,
+    resource,
     staged,
     tcp,
     udp_echoes,
@@ -402,3 +405,44 @@ def test_reject_tells_what_is_denied(stage, version):
             assert "refused" in outcome.error, (address, port, outcome)
         stage.passes(stage.lab.node, WORLD[version], 80)
         stage.passes(stage.lab.world, HOST[version], 22)
+
+
+@BOTH
+def test_tunnels_of_known_nodes_pass_before_policy_and_those_of_strangers_do_not(stage, version):
+    stage.configure(vxlanEnabled=True)
+    known, stranger = {4: ("10.0.53.53", "10.0.53.66"), 6: ("fd00:53::53", "fd00:53::66")}[version]
+    node = {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": "node"},
+        "status": {"addresses": [{"type": "InternalIP", "address": known}]},
+    }
+    stage.enforce(OPEN_PODS, host_endpoint(), node)
+    assert udp_echoes(stage.lab.world, HOST[version], 4789, 5, known)
+    assert not udp_echoes(stage.lab.world, HOST[version], 9000, sender=known)
+    stage.enforce(OPEN_PODS, host_endpoint(profiles=["projectcalico-default-allow"]), node)
+    assert udp_echoes(stage.lab.world, HOST[version], 9000, 5, stranger)
+    assert not udp_echoes(stage.lab.world, HOST[version], 4789, sender=stranger)
+
+
+def test_nodes_get_host_endpoints_by_themselves(stage):
+    stage.enforce(OPEN_PODS)
+    wanted = {"autoCreate": "Enabled", "templates": [{"generateName": "up", "interfacePattern": "^uplink$"}]}
+    configuration = resource(
+        "KubeControllersConfiguration", "default", {"controllers": {"node": {"hostEndpoint": wanted}}}
+    )
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": {"role": "host"}}}
+    (stage.resources / "nodes.yaml").write_text(yaml.safe_dump_all([configuration, node]))
+    try:
+        made = {f"{NODE}-auto-hep": "*", f"{NODE}-up-uplink-auto-hep": UPLINK}
+        stage.until(lambda: shown_interfaces(stage) == made, "the node's host endpoints are made")
+        stage.until(lambda: stage.agent.get("status")["ready"], "ready")
+        stage.passes(stage.lab.world, HOST[4], 80)  # their profile allows what policy leaves open
+    finally:
+        (stage.resources / "nodes.yaml").unlink()
+    stage.until(lambda: f"{NODE}-auto-hep" not in shown_interfaces(stage), "gone")
+
+
+def shown_interfaces(stage):
+    shown = [item for item in stage.agent.get("endpoints") if item["kind"] == "HostEndpoint"]
+    return {item["name"]: item["interface"] for item in shown if item["name"].endswith("-auto-hep")}

@@ -163,6 +163,7 @@ class Knowledge:
                 allow_ipip_packets_from_workloads=self.situation.settings.allow_ipip_from_workloads,
                 failsafe_inbound_host_ports=self.situation.settings.failsafe_inbound_host_ports,
                 failsafe_outbound_host_ports=self.situation.settings.failsafe_outbound_host_ports,
+                tunnels=self.situation.render.tunnels,
             ),
             links={self.situation.node: self.desired.links.addresses},
             ask=self.packets.explain,

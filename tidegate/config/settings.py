@@ -262,6 +262,15 @@ class Settings:
         "allowIPIPPacketsFromWorkloads", _POLICY, kinds.boolean(), False,
         "Encapsulated packets could pass for another workload's.",
     )  # fmt: skip
+    ipip_enabled: bool = _knob(
+        "ipipEnabled", _POLICY, kinds.boolean(), False,
+        "Nodes send each other IP in IP: host endpoints let it pass between known nodes before policy is asked.",
+    )  # fmt: skip
+    vxlan_enabled: bool = _knob(
+        "vxlanEnabled", _POLICY, kinds.boolean(), False,
+        "Likewise for VXLAN. What comes from somewhere else is dropped: it could pass for another node's workload.",
+    )  # fmt: skip
+    vxlan_port: int = _knob("vxlanPort", _POLICY, kinds.integer(1, 65535), 4789, "Where nodes receive VXLAN, over UDP.")
     nftables_mark_mask: int = _knob(
         "nftablesMarkMask", _POLICY, kinds.integer(1, 0xFFFFFFFF, is_hex=True), 0xFFFF0000,
         "The bits of the packet mark that are ours; other programs must leave them alone. At least five are needed.",

@@ -19,6 +19,9 @@ _FRAME = {
     "neighbour discovery": Happened.NEIGHBOUR_DISCOVERY_ALLOWED,
     "workload to its own host": Happened.HOST_DENIED,
     "failsafe": Happened.FAILSAFE_ALLOWED,
+    "tunnel between nodes": Happened.TUNNEL_ALLOWED,
+    "WireGuard": Happened.TUNNEL_ALLOWED,
+    "VXLAN from no node": Happened.TUNNEL_DENIED,
 }
 
 

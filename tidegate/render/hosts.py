@@ -21,7 +21,7 @@ from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Chain, Hook, Key, Rule
 from policy.rules import EVERY_INTERFACE, HostEndpointID, HostEndpointPolicy
 from tidegate.config.settings import DenyAction
-from tidegate.render import names
+from tidegate.render import names, tunnels
 from tidegate.render.failsafe import failsafe_chains
 from tidegate.render.fragment import Fragment
 from tidegate.render.places import HostPlace
@@ -125,6 +125,7 @@ class HostBase:
         if HostPlace.FORWARD_IN in self._used and settings.reads_tcp:
             yield Rule((_is_marked(settings.intercept_mark), expr.Goto(names.HOST_TAKEN)), "as if forwarded")
         yield Rule((Lookup((Field.IIFNAME,), names.WORKLOADS), expr.Accept()), "from a workload")
+        yield from tunnels.received(settings.tunnels)
         yield from _invalid(settings)
         yield from self._dispatch(HostPlace.IN)
 
@@ -152,6 +153,7 @@ class HostBase:
         yield Rule((Lookup((Field.OIFNAME,), names.WORKLOADS), expr.Accept()), "to a workload")
         for prefix in settings.interface_prefixes:
             yield Rule((Compare(Field.OIFNAME, Op.EQ, f"{prefix}*"), expr.Accept()), "to a workload")
+        yield from tunnels.sent(settings.tunnels)
         yield from _invalid(settings)
         yield from self._dispatch(HostPlace.OUT)
 

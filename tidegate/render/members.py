@@ -21,6 +21,11 @@ class Members:
         self._leave(name, keys & removed)
         self._enter(name, added - keys)
 
+    def replace(self, name: str, keys: frozenset[Key]) -> None:
+        """Says all members of a set."""
+        have = frozenset(self._keys.get(name, ()))
+        self.update(name, keys - have, have - keys)
+
     def drop(self, name: str) -> None:
         """Forgets a set."""
         self._leave(name, set(self._keys.get(name, ())))

@@ -129,6 +129,11 @@ def servers(version: int) -> str:
     return f"dns-servers{version}"
 
 
+def nodes(version: int) -> str:
+    """The set of the cluster's nodes' addresses of one family."""
+    return f"nodes{version}"
+
+
 def sources(version: int) -> str:
     """The set of (interface . address) that workloads may send from."""
     return f"sources{version}"

@@ -90,8 +90,16 @@ class Renderer:
                 self._mirror.put_host(event.endpoint.endpoint.id, event.endpoint)
             case rules.HostEndpointRemoved():
                 self._mirror.put_host(event.id, None)
+            case rules.NodeAddressesUpdated():
+                self._note_nodes(event.addresses)
             case _:
                 assert_never(event)
+
+    def _note_nodes(self, addresses: frozenset[rules.IPAddress]) -> None:
+        if self._settings.tunnels.need_nodes:
+            for version in (4, 6):
+                wanted = frozenset((address,) for address in addresses if address.version == version)
+                self._members.replace(names.nodes(version), wanted)
 
     def _note_set(self, event: _SetEvent) -> None:
         match event:
@@ -165,6 +173,7 @@ class Renderer:
 
 def events_of(state: rules.NodeState) -> Iterator[rules.GraphEvent]:
     """The state as if all of it had just appeared, in dependency order."""
+    yield rules.NodeAddressesUpdated(state.node_addresses)
     for ip_set, (kind, members) in state.ip_sets.items():
         yield rules.IPSetUpdated(IPSetID(ip_set), kind, members, frozenset())
     for domain_set in state.domain_sets.values():

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
-from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, FailsafePort
+from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, NO_TUNNELS, FailsafePort, Tunnels
 from tidegate.config.settings import DenyAction, HostAction, Settings, SourceCheck, SourceSpoofing
 
 
@@ -55,6 +55,7 @@ class RenderSettings:
     """In a table of our own Accept can do no more than Return: it ends our base chain, other tables go on."""
     failsafe_inbound: tuple[FailsafePort, ...] = FAILSAFE_INBOUND
     failsafe_outbound: tuple[FailsafePort, ...] = FAILSAFE_OUTBOUND
+    tunnels: Tunnels = NO_TUNNELS
     source_check: SourceCheck = SourceCheck.STRICT
     honours_source_prefixes: bool = False
     """Admit an endpoint's `allowed_source_prefixes` (Calico: WorkloadSourceSpoofing=Any)."""
@@ -114,6 +115,7 @@ def from_configuration(
         endpoint_to_host=settings.default_endpoint_to_host_action,
         failsafe_inbound=settings.failsafe_inbound_host_ports,
         failsafe_outbound=settings.failsafe_outbound_host_ports,
+        tunnels=Tunnels(settings.ipip_enabled, settings.vxlan_port if settings.vxlan_enabled else None),
         source_check=settings.workload_source_check,
         honours_source_prefixes=settings.workload_source_spoofing is SourceSpoofing.ANY,
         deny_action=settings.nftables_filter_deny_action,

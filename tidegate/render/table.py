@@ -9,6 +9,7 @@ from tidegate.render.family import FAMILIES
 from tidegate.render.fragment import has_elements
 from tidegate.render.places import HostPlace
 from tidegate.render.settings import RenderSettings
+from tidegate.render.tunnels import node_sets
 
 _MAX_INTERFACES = 65536
 """Rate-limit buckets: one for each interface that ever had a packet held."""
@@ -16,7 +17,7 @@ _MAX_INTERFACES = 65536
 
 def static_table(settings: RenderSettings) -> Table:
     """The table of a node without endpoints."""
-    sets = {item.name: item for item in _sets()}
+    sets = {item.name: item for item in (*_sets(), *node_sets(settings.tunnels))}
     elements: dict[str, frozenset[Key]] = {name: frozenset() for name, item in sets.items() if has_elements(item)}
     maps = {
         name: VerdictMapping(name=name, key=(KeyType.IFNAME,))

@@ -17,6 +17,7 @@ from policy.rules import (
     HostEndpointUpdated,
     IPSetRemoved,
     IPSetUpdated,
+    NodeAddressesUpdated,
     NodeState,
     PolicyRemoved,
     PolicyUpdated,
@@ -25,6 +26,7 @@ from policy.rules import (
 NODE = "node-1"
 State = Mapping[ResourceKey, Resource]
 ORDER = [
+    NodeAddressesUpdated,
     IPSetUpdated,
     DomainSetUpdated,
     PolicyUpdated,
