@@ -5,6 +5,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import dnslib
 
+from dnsagent.forward.zones import ZoneRecord
+from dnsagent.match import wire_key
+
 DEFAULT_TTL_SECONDS = 60
 
 
@@ -66,3 +69,30 @@ def addresses(reply: bytes) -> tuple[IPv4Address | IPv6Address, ...]:
     """
     kinds = (dnslib.QTYPE.A, dnslib.QTYPE.AAAA)
     return tuple(ip_address(str(record.rdata)) for record in dnslib.DNSRecord.parse(reply).rr if record.rtype in kinds)
+
+
+class _Uncompressed(dnslib.DNSBuffer):  # type: ignore[misc]
+    """Writes names out, so that record data mean the same wherever they are put."""
+
+    def encode_name(self, name: dnslib.DNSLabel) -> None:
+        self.encode_name_nocompress(name)
+
+
+def zone_records(text: str) -> list[ZoneRecord]:
+    """The records of a zone file (RFC 1035 5.1) as the resolver keeps them.
+
+    Raises:
+        ValueError: the text is no zone file.
+    """
+    try:
+        return [_zone_record(record) for record in dnslib.RR.fromZone(text, ttl=DEFAULT_TTL_SECONDS)]
+    except (dnslib.DNSError, ValueError, IndexError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(f"cannot read the zone: {error}") from error
+
+
+def _zone_record(record: dnslib.RR) -> ZoneRecord:
+    buffer = _Uncompressed()
+    record.rdata.pack(buffer)
+    target = wire_key(tuple(map(bytes.lower, record.rdata.label.label))) if record.rtype == dnslib.QTYPE.CNAME else b""
+    owner = wire_key(tuple(map(bytes.lower, record.rname.label)))
+    return ZoneRecord(owner, record.rtype, record.ttl, bytes(buffer.data), target)

@@ -38,6 +38,7 @@ class EndpointPlan:
     id: str
     addresses: Pair
     rules: frozenset[int]
+    is_proxied: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,7 @@ def _endpoint(endpoint: SnapshotEndpoint, numbers: Mapping[str, int]) -> Endpoin
         id=endpoint.id,
         addresses=(tuple(a for a in packed if len(a) == 4), tuple(a for a in packed if len(a) == 16)),
         rules=frozenset(numbers[rule] for rule in endpoint.rules if rule in numbers),
+        is_proxied=endpoint.is_proxied,
     )
 
 

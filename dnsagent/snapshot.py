@@ -7,7 +7,7 @@ the packet process loads it and goes on with it alone when the control process i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 FORMAT = 1
 """Raised when a reader of the older format would misunderstand the file."""
@@ -19,6 +19,8 @@ class Mode(StrEnum):
     DELAY_DNS_RESPONSE = "DelayDNSResponse"
     DELAY_DENIED_PACKET = "DelayDeniedPacket"
     NO_DELAY = "NoDelay"
+    PROXY = "Proxy"
+    """Questions are answered here, by a forwarder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +40,8 @@ class SnapshotEndpoint:
     addresses: tuple[IPv4Address | IPv6Address, ...]
     rules: tuple[str, ...]
     """Ids of the `SnapshotRule`s that act on it."""
+    is_proxied: bool = False
+    """Its questions are answered by the forwarder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +60,53 @@ class SnapshotRule:
     allow_private: bool = False
     scope: str = "endpoint"
     """`endpoint`: who asked may connect; `node`: every endpoint with this rule may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """A server that the forwarder asks."""
+
+    transport: str
+    """`udp` (and TCP for what does not fit), `tcp` or `tls`."""
+    address: IPv4Address | IPv6Address
+    port: int
+    name: str = ""
+    """What its certificate must say; empty: its address."""
+
+    @classmethod
+    def at(cls, address: str, port: int) -> "Upstream":
+        """The server at an address, over UDP."""
+        return cls(transport="udp", address=ip_address(address), port=port)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwarderOptions:
+    """How the forwarder answers."""
+
+    upstreams: tuple[Upstream, ...] = ()
+    """None: the server that the workload asked."""
+    authority_file: str = ""
+    """Certificates that vouch for TLS servers; empty: the system's."""
+    cache_bytes: int = 32 << 20
+    stale_seconds: float = 0.0
+    """How long a reply may be used behind its time when no server answers (RFC 8767); 0: not at all."""
+    strips_ech: bool = False
+    filters_services: bool = False
+    """HTTPS and SVCB records are said not to exist."""
+    hides_resolvers: bool = True
+    """Names by which programs find other resolvers are said not to exist."""
+    only_selected_names: bool = False
+    """A workload may ask for what its policy selects, and `admitted_names`, alone."""
+    admitted_names: tuple[str, ...] = ()
+    """Patterns."""
+    denied_types: tuple[int, ...] = ()
+    refuses: bool = False
+    """REFUSED instead of NXDOMAIN for what may not be asked."""
+    deny_files: tuple[str, ...] = ()
+    zone_files: tuple[str, ...] = ()
+    quarantine_score: int = 0
+    """From this tunnelling score on a domain is not asked for by that endpoint; 0: never."""
+    quarantine_seconds: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +135,7 @@ class Snapshot:
     """Routing table that the mark leads to."""
     agent_mark: int = 0x40000000
     """Mark bit of packets of our own sockets."""
+    forwarder: ForwarderOptions = ForwarderOptions()
     repeated_mark: int = 0x20000
     """Mark bit of a packet that was held once: the rules deny it the second time instead of holding it again."""
     is_strict: bool = False

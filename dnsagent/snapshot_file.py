@@ -2,11 +2,21 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
-from dnsagent.snapshot import FORMAT, Mode, Snapshot, SnapshotEndpoint, SnapshotRule, TrustedServer
+from dnsagent.snapshot import (
+    FORMAT,
+    ForwarderOptions,
+    Mode,
+    Snapshot,
+    SnapshotEndpoint,
+    SnapshotRule,
+    TrustedServer,
+    Upstream,
+)
 
 _PLAIN = (
     "generation", "table", "answer_queue", "denied_queue", "query_group", "repeated_mark", "is_strict",
@@ -55,6 +65,7 @@ def encode(snapshot: Snapshot) -> str:
     document["mode"] = snapshot.mode.value
     document["trusted_servers"] = [[str(server.address), server.port] for server in snapshot.trusted_servers]
     document["guarded_networks"] = [str(network) for network in snapshot.guarded_networks]
+    document["forwarder"] = _forwarder(snapshot.forwarder)
     document["endpoints"] = {key: _endpoint(endpoint) for key, endpoint in snapshot.endpoints.items()}
     document["rules"] = {
         key: {"patterns": sorted(rule.patterns), **{name: getattr(rule, name) for name in _RULE_FIELDS}}
@@ -84,8 +95,22 @@ def _endpoint(endpoint: SnapshotEndpoint) -> dict[str, Any]:
     return {
         "interface_name": endpoint.interface_name,
         "addresses": [str(address) for address in endpoint.addresses],
+        "is_proxied": endpoint.is_proxied,
         "rules": list(endpoint.rules),
     }
+
+
+def _forwarder(options: ForwarderOptions) -> dict[str, Any]:
+    return {
+        **asdict(options),
+        "upstreams": [{**asdict(each), "address": str(each.address)} for each in options.upstreams],
+    }
+
+
+def _forwarder_options(document: Mapping[str, Any]) -> ForwarderOptions:
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
+    upstreams = (Upstream(**{**each, "address": ip_address(each["address"])}) for each in document.get("upstreams", ()))
+    return ForwarderOptions(**{**values, "upstreams": tuple(upstreams)})
 
 
 def _snapshot(document: Mapping[str, Any]) -> Snapshot:
@@ -95,12 +120,14 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
             TrustedServer(address=ip_address(address), port=port) for address, port in document["trusted_servers"]
         ),
         guarded_networks=tuple(map(ip_network, document["guarded_networks"])),
+        forwarder=_forwarder_options(document.get("forwarder", {})),
         endpoints={
             key: SnapshotEndpoint(
                 id=key,
                 interface_name=item["interface_name"],
                 addresses=tuple(map(ip_address, item["addresses"])),
                 rules=tuple(item["rules"]),
+                is_proxied=item.get("is_proxied", False),
             )
             for key, item in document["endpoints"].items()
         },

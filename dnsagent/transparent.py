@@ -13,6 +13,10 @@ _IP_TRANSPARENT = 19
 _IPV6_TRANSPARENT = 75
 _SO_MARK = 36
 _SO_ORIGINAL_DST = 80
+_SO_RCVBUFFORCE = 33
+_IP_RECVORIGDSTADDR = 20
+_IPV6_RECVORIGDSTADDR = 74
+_DATAGRAM_BUFFER_BYTES = 4 << 20
 _BACKLOG = 256
 _FIRST_PORT, _LAST_PORT = 10_240, 32_767
 """Below the ports that clients take by themselves (ip_local_port_range): a client's own connection to the same server
@@ -49,6 +53,65 @@ def listener(family: socket.AddressFamily, port: int) -> socket.socket | None:
         made.close()
         if family == socket.AF_INET6 and error.errno == errno.EADDRNOTAVAIL:
             return None  # switched off by sysctl
+        raise
+    return made
+
+
+def datagram_listener(family: socket.AddressFamily, port: int) -> socket.socket | None:
+    """The same for datagrams; each comes with where it was sent to, see `destination_of`.
+
+    Raises:
+        OSError: as `listener`.
+    """
+    try:
+        made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT:
+            return None
+        raise
+    try:
+        _make_transparent(made)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _DATAGRAM_BUFFER_BYTES)
+        if family == socket.AF_INET:
+            made.setsockopt(socket.IPPROTO_IP, _IP_RECVORIGDSTADDR, 1)
+        else:
+            made.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVORIGDSTADDR, 1)
+        made.bind((_LOOPBACK[family], port))
+    except OSError as error:
+        made.close()
+        if family == socket.AF_INET6 and error.errno == errno.EADDRNOTAVAIL:
+            return None
+        raise
+    return made
+
+
+def destination_of(ancillary: list[tuple[int, int, bytes]]) -> tuple[bytes, int] | None:
+    """Where a datagram was sent to: packed address and port."""
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == _IP_RECVORIGDSTADDR:
+            return data[4:8], data[2] << 8 | data[3]
+        if level == socket.IPPROTO_IPV6 and kind == _IPV6_RECVORIGDSTADDR:
+            return data[8:24], data[2] << 8 | data[3]
+    return None
+
+
+def speaker(address: bytes, port: int, mark: int) -> socket.socket:
+    """Sends datagrams from that address and port, whoever has them; they carry the mark.
+
+    Raises:
+        OSError: somebody on this host has them himself.
+    """
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+    try:
+        _make_transparent(made)
+        made.setsockopt(socket.SOL_SOCKET, _SO_MARK, mark)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        made.bind((socket.inet_ntop(family, address), port))
+    except OSError:
+        made.close()
         raise
     return made
 

@@ -1,0 +1,1 @@
+"""The forwarder: answers queries of workloads from upstream servers, under policy on the query itself."""
