@@ -10,10 +10,12 @@ from typing import Any
 
 from dnsagent.cache import Known
 from dnsagent.element_table import ElementKey, owner_of
+from dnsagent.forward.proxy import Proxy
 from dnsagent.intercept import Interceptor
 from dnsagent.kernel_sets import CHUNK
 from dnsagent.learn import Element
 from dnsagent.link import Document
+from dnsagent.match import labels_of
 from dnsagent.packet_loop import PacketLoop
 from dnsagent.plan import Plan, RulePlan, make_plan
 from dnsagent.snapshot_file import read_snapshot
@@ -28,10 +30,13 @@ PAGE = 100
 class Desk:
     """Handles requests inside the loop; each is bounded work but for `load`, which is a policy change."""
 
-    def __init__(self, loop: PacketLoop, version: str, interceptor: Interceptor | None = None) -> None:
+    def __init__(
+        self, loop: PacketLoop, version: str, interceptor: Interceptor | None = None, proxy: Proxy | None = None
+    ) -> None:
         self._loop = loop
         self._version = version
         self._interceptor = interceptor
+        self._proxy = proxy
         self._commands: dict[str, Callable[[Document, dict[str, Any]], dict[str, Any]]] = {
             "status": self._status,
             "tally": self._tally,
@@ -69,6 +74,8 @@ class Desk:
             "pending_queries": len(learner.queries),
             "held_denied": len(loop.denied),
             "health": self._health(),
+            "tunnels": [] if self._proxy is None else self._proxy.tunnel_report(loop.clock.now()),
+            "forwarder": None if self._proxy is None else self._proxy.state,
             "tcp_connections": 0 if self._interceptor is None else len(self._interceptor),
         }
 
@@ -78,8 +85,8 @@ class Desk:
             {"healthy": condition.is_healthy, "reason": condition.reason, "since": condition.since}
             for condition in (reader.condition() for reader in loop.readers.all())
         ]
-        if self._interceptor is not None and self._interceptor.trouble:
-            health.append({"healthy": False, "reason": self._interceptor.trouble, "since": loop.clock.now()})
+        services = (each for each in (self._interceptor, self._proxy) if each is not None and each.trouble)
+        health += [{"healthy": False, "reason": each.trouble, "since": loop.clock.now()} for each in services]
         return health
 
     def _tally(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
@@ -129,6 +136,8 @@ class Desk:
             loop.breathe()
         if self._interceptor is not None:
             self._interceptor.adopt(plan.snapshot, now)
+        if self._proxy is not None:
+            self._proxy.adopt(plan.snapshot, now, loop.breathe)
         return {"generation": plan.snapshot.generation}
 
     def _restore(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
@@ -275,11 +284,7 @@ def _ended(before: Plan, after: Plan) -> list[bytes]:
 
 def text_of(name: bytes) -> str:
     """A wire key as people write names, dots inside labels escaped."""
-    labels, at = [], 0
-    while at < len(name):
-        labels.append(name[at + 1 : at + 1 + name[at]])
-        at += name[at] + 1
-    return str(DomainName.of(labels))
+    return str(DomainName.of(labels_of(name)))
 
 
 def _wire(label: bytes) -> bytes:

@@ -39,6 +39,8 @@ Handler = Callable[[int], None]
 Learn = Callable[[Packet, Instant], None]
 """Judges an answer; what it opens is in the kernel when it returns."""
 
+Forward = Callable[[socket.socket, tuple[bytes, int, bytes, int]], bool]
+"""Takes the connection of a client of the forwarder; False if there are too many of them."""
 Steer = Callable[[int, int], None]
 """Has packets with the mark routed to this host, by the routing table. OSError where the kernel refuses."""
 
@@ -77,8 +79,11 @@ class _Link:
 class Interceptor:
     """Owns the listener and all connections taken over; lives in the packet process's loop."""
 
-    def __init__(self, learner: Learner, learn: Learn, clock: Clock, poller: Poller, steer: Steer) -> None:
+    def __init__(
+        self, learner: Learner, learn: Learn, clock: Clock, poller: Poller, steer: Steer, forward: Forward
+    ) -> None:
         self._steer = steer
+        self._forward = forward
         self._ports = speaking_ports()
         self._learner = learner
         self._learn = learn
@@ -185,6 +190,9 @@ class Interceptor:
         if (server, wanted[1]) not in self._learner.plan.servers:
             # Somebody came to the listener's own address, or the server is not trusted any more.
             self._refuse(client, "tcp-not-a-server")
+        elif self._is_proxied(owner):
+            if not self._forward(client, (owner, peer[1], server, wanted[1])):
+                self._refuse(client, "tcp-cap")
         elif not self._has_room(owner):
             self._refuse(client, "tcp-cap")
         else:
@@ -208,6 +216,10 @@ class Interceptor:
         link.on_server = lambda events: self._serve(link, events, self._hear_server)
         self._poller.watch(server.fileno(), link.on_server, events=WRITABLE)
         self._poller.watch(client.fileno(), link.on_client)
+
+    def _is_proxied(self, owner: bytes) -> bool:
+        endpoint = self._learner.plan.endpoints.get(owner)
+        return endpoint is not None and endpoint.is_proxied
 
     def _has_room(self, owner: bytes) -> bool:
         """Whether the client may have one more; its longest idle one gives way (RFC 7766 6.2.3)."""

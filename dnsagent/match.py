@@ -30,6 +30,15 @@ def wire_key(labels: Iterable[bytes]) -> bytes:
     return b"".join(bytes((len(label),)) + label for label in labels)
 
 
+def labels_of(name: bytes) -> list[bytes]:
+    """The labels of a wire key."""
+    labels, at = [], 0
+    while at < len(name):
+        labels.append(name[at + 1 : at + 1 + name[at]])
+        at += name[at] + 1
+    return labels
+
+
 class PatternIndex:
     """Immutable after construction: patterns to the numbers of the rules that have them."""
 

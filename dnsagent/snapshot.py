@@ -128,7 +128,9 @@ class Snapshot:
     query_group: int = 3
     """NFLOG group of the queries; Calico's flow logs use groups 1 and 2."""
     intercept_port: int = 0
-    """Where DNS over TCP is taken over, on the loopback addresses; 0: it is not."""
+    """Where DNS is taken over, on the loopback addresses; 0: it is not."""
+    reads_tcp: bool = True
+    """Connections of workloads that are not proxied are taken over as well."""
     intercept_mark: int = 0x80000000
     """Mark bit by which the rules hand packets to this host."""
     intercept_table: int = 15053

@@ -22,7 +22,7 @@ _PLAIN = (
     "generation", "table", "answer_queue", "denied_queue", "query_group", "repeated_mark", "is_strict",
     "max_elements_per_endpoint", "max_elements", "learn_delay_seconds", "max_hold_seconds", "max_denied_hold_seconds",
 )  # fmt: skip
-_LATER = ("intercept_port", "intercept_mark", "intercept_table", "agent_mark")
+_LATER = ("intercept_port", "reads_tcp", "intercept_mark", "intercept_table", "agent_mark")
 """Not in the files of earlier versions, which say the default by that."""
 _RULE_FIELDS = (
     "set4", "set6", "ttl_floor_seconds", "ttl_ceiling_seconds", "extra_ttl_seconds", "allow_private", "scope",
@@ -108,9 +108,12 @@ def _forwarder(options: ForwarderOptions) -> dict[str, Any]:
 
 
 def _forwarder_options(document: Mapping[str, Any]) -> ForwarderOptions:
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
-    upstreams = (Upstream(**{**each, "address": ip_address(each["address"])}) for each in document.get("upstreams", ()))
-    return ForwarderOptions(**{**values, "upstreams": tuple(upstreams)})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in document.items()
+    }
+    upstreams = document.get("upstreams", ())
+    values["upstreams"] = tuple(Upstream(**{**each, "address": ip_address(each["address"])}) for each in upstreams)
+    return ForwarderOptions(**values)
 
 
 def _snapshot(document: Mapping[str, Any]) -> Snapshot:

@@ -5,6 +5,7 @@
 | `dns.tidegate.io/ttl-floor`, `/ttl-ceiling`, `/extra-ttl` | duration: `10s`, `1h30m`, `500ms` |
 | `dns.tidegate.io/allow-private` | `true` or `false` |
 | `dns.tidegate.io/scope` | `endpoint` (who asked may connect) or `node` (all endpoints under the rule may) |
+| `dns.tidegate.io/mode` | `proxy`: the policy's workloads have their DNS questions answered by the node's forwarder |
 | `dns.tidegate.io/wildcard` | `labels` (`*` spans one or more labels) or `single-label` |
 """
 
@@ -17,7 +18,7 @@ from policy.errors import DecodeError
 from policy.rules import DomainOptions
 
 PREFIX = "dns.tidegate.io/"
-_KEYS = frozenset(("ttl-floor", "ttl-ceiling", "extra-ttl", "allow-private", "scope", "wildcard"))
+_KEYS = frozenset(("ttl-floor", "ttl-ceiling", "extra-ttl", "allow-private", "scope", "wildcard", "mode"))
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -39,6 +40,7 @@ def domain_options(annotations: Mapping[str, str]) -> DomainOptions:
     """
     ours = _ours(annotations)
     _wildcard(ours)
+    _choice(ours, "mode", ("proxy",))
     return DomainOptions(
         ttl_floor_seconds=_duration(ours, "ttl-floor"),
         ttl_ceiling_seconds=_duration(ours, "ttl-ceiling"),
@@ -46,6 +48,15 @@ def domain_options(annotations: Mapping[str, str]) -> DomainOptions:
         allow_private=_choice(ours, "allow-private", ("true", "false")) == "true",
         scope=_scope(ours),
     )
+
+
+def asks_for_proxy(annotations: Mapping[str, str]) -> bool:
+    """Whether the questions of the policy's workloads are to be answered by the forwarder.
+
+    Raises:
+        AnnotationError: as `domain_options`.
+    """
+    return _choice(_ours(annotations), "mode", ("proxy",)) is not None
 
 
 def wildcard(annotations: Mapping[str, str]) -> Wildcard:

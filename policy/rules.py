@@ -144,6 +144,8 @@ class CompiledPolicy:
     egress: tuple[CompiledRule, ...] = ()
     is_staged: bool = False
     stage: Stage = Stage.NORMAL
+    is_proxied: bool = False
+    """The workloads under it have their DNS questions answered by the node's forwarder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

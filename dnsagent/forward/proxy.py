@@ -23,18 +23,21 @@ from dnsagent.forward.tunnels import TunnelWatch
 from dnsagent.forward.upstreams import UpstreamServer, tls_context
 from dnsagent.forward.zones import LocalZones
 from dnsagent.learn import Learner, Packet
-from dnsagent.match import PatternIndex
+from dnsagent.match import PatternIndex, labels_of
 from dnsagent.plan import EndpointPlan
 from dnsagent.poller import Poller
 from dnsagent.snapshot import ForwarderOptions, Snapshot, Upstream
 from dnsagent.transparent import datagram_listener, destination_of, speaker
-from policy.domains import DomainPattern
+from policy.domains import DomainName, DomainPattern
 from reconcile.clock import Clock
 from reconcile.instant import Instant
 
 DATAGRAMS = 32
 """Questions read at a time, and learned from together; then others in the loop have their turn."""
 RETRY_SECONDS = 1.0
+SUSPICIOUS_SCORE = 50
+"""From here on `status` tells of it."""
+MAX_REPORTED = 20
 _RECEIVE_BYTES = 4096
 _ANCILLARY_BYTES = 128
 
@@ -127,10 +130,22 @@ class Proxy:
             "local_names": len(self._zones),
         }
 
+    def tunnel_report(self, now: Instant) -> list[dict[str, object]]:
+        """Domains whose questions look like a tunnel, and those in quarantine, the worst first."""
+        return [
+            {
+                "endpoint": endpoint,
+                "domain": str(DomainName.of(labels_of(parent))),
+                "score": score,
+                "is_quarantined": self.tunnels.is_quarantined(endpoint, parent, now),
+            }
+            for endpoint, parent, score in self.tunnels.scores(now, SUSPICIOUS_SCORE)[:MAX_REPORTED]
+        ]
+
     # --- settings ---
 
     def _configure(self, options: ForwarderOptions, breathe: Callable[[], None]) -> None:
-        """Takes the options; a file that cannot be read is said and left out, and what was read before stays in force."""
+        """Takes the options; a file that cannot be read is said and left out."""
         troubles: list[str] = []
         lists = self._read_lists(options.deny_files, troubles, breathe)
         self._zones = self._read_zones(options.zone_files, troubles)

@@ -134,9 +134,7 @@ class UpstreamServer:
             if self._stream is None:
                 self._stream = _Stream(self.told, self._context)
                 self._poller.watch(self._stream.fileno(), self._serve_stream, events=WRITABLE)
-            if len(self._stream.unsent) > MAX_UNSENT_BYTES:
-                raise OSError(errno.ENOBUFS, "cannot keep more for a server that does not read")
-            self._stream.unsent += frame(data)
+            self._stream.add(data)
             if self._stream.is_open:
                 self._serve_stream(0)
         except (OSError, FramingError):
@@ -204,6 +202,16 @@ class _Stream:
     def close(self) -> None:
         """Closes it without a farewell: nothing of worth is under way."""
         (self._tls or self._plain).close()
+
+    def add(self, message: bytes) -> None:
+        """Has a message sent.
+
+        Raises:
+            OSError: the server does not read.
+        """
+        if len(self.unsent) > MAX_UNSENT_BYTES:
+            raise OSError(errno.ENOBUFS, "cannot keep more for a server that does not read")
+        self.unsent += frame(message)
 
     def serve(self, events: int) -> list[bytes]:
         """Goes on as far as it can; messages that have come.

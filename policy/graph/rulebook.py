@@ -8,6 +8,7 @@ from policy.graph.binder import PolicyBinder
 from policy.graph.compile import RuleSource, compile_rules
 from policy.graph.definitions import Definition
 from policy.graph.memberships import Memberships
+from policy.options import asks_for_proxy
 from policy.resources.metadata import ObjectMeta
 from policy.resources.profile import Profile
 from policy.rules import CompiledPolicy, Direction, PolicyID, Stage
@@ -30,7 +31,14 @@ class Rulebook:
         self._hold(identity, ingress.definitions | egress.definitions)
         stage = Stage.NORMAL if isinstance(resource, Profile) else stage_of(resource)
         self._binder.put(
-            CompiledPolicy(id=identity, tier=source.tier, ingress=ingress.rules, egress=egress.rules, stage=stage)
+            CompiledPolicy(
+                id=identity,
+                tier=source.tier,
+                ingress=ingress.rules,
+                egress=egress.rules,
+                stage=stage,
+                is_proxied=stage is Stage.NORMAL and asks_for_proxy(resource.metadata.annotations),
+            )
         )
 
     def drop(self, identity: PolicyID) -> None:

@@ -41,7 +41,12 @@ class Stage:
         self.told: list[bytes] = []
         self.steered: list[tuple[int, int]] = []
         self.interceptor = Interceptor(
-            self.learner, self.learn, self.clock, self.poller, lambda mark, table: self.steered.append((mark, table))
+            self.learner,
+            self.learn,
+            self.clock,
+            self.poller,
+            lambda mark, table: self.steered.append((mark, table)),
+            lambda *_: False,
         )
         stack.callback(self.poller.close)
         stack.callback(self.interceptor.close)

@@ -7,6 +7,17 @@ from ipaddress import ip_address
 
 from dnsagent.codec import MAX_NAME_BYTES, MAX_RECORDS, DecodeError, decode_answer, decode_question
 from dnsagent.desk import text_of
+from dnsagent.forward.messages import (
+    Rcode,
+    addressed,
+    aged,
+    fitting,
+    read_query,
+    read_reply,
+    refusal,
+    upstream_query,
+    without_ech,
+)
 from dnsagent.framing import FramingError, frame
 from dnsagent.learn import MAX_ADDRESSES_PER_ANSWER, Learner, Packet
 from dnsagent.plan import make_plan
@@ -173,6 +184,34 @@ _STREAM_SEEDS = (
 )
 
 
+# --- The forwarder's messages ---
+
+
+def fuzz_forward(data: bytes) -> None:
+    """Bytes from a client and from a server: `DecodeError`, or messages that the other reader takes as well."""
+    try:
+        asked = read_query(data)
+    except DecodeError:
+        asked = read_query(_DNS_SEEDS[0])
+    else:
+        assert decode_question(upstream_query(asked, 7)).name == asked.name
+        assert decode_question(refusal(asked, Rcode.NXDOMAIN, None, 60)).name == asked.name
+    try:
+        layout = read_reply(data, asked)
+    except DecodeError:
+        return
+    assert 0 <= layout.kept_seconds <= 86_400
+    aged(data, layout.ttls, 10)
+    told = fitting(addressed(data, asked), asked)
+    assert len(told) <= max(asked.udp_bytes, 512) or told == addressed(data, asked)
+    try:
+        clean = without_ech(data, layout)
+    except DecodeError:
+        return
+    if clean is not None:
+        assert len(read_reply(clean, asked).ttls) == len(layout.ttls)
+
+
 # --- IP packets ---
 
 
@@ -281,6 +320,11 @@ _RESOURCE_WORDS = (
 )  # fmt: skip
 
 TARGETS = {
+    "forward": Target(
+        fuzz_forward,
+        (*_DNS_SEEDS, _message(0x8180, _NAME, 65, _record(b"\xc0\x0c", 65, b"\0\1\0\0\5\0\4\xfe\x0d\0\0\0\6\0\0"))),
+        (b"\xc0\x0c", b"\0\5\0\4", b"\0\x29", b"\0\6\0\1", b"\0\x41\0\1"),
+    ),
     "stream": Target(fuzz_stream, _STREAM_SEEDS, (b"\0\0", b"\0\x0c", b"\0\x0b", b"\xff\xff"), 2048),
     "dns": Target(fuzz_dns, _DNS_SEEDS, (b"\xc0\x0c", b"\0\1\0\1", b"\0\5\0\1", b"\0\x1c\0\1", b"\0\x41\0\1", b"\0\x27\0\1")),
     "packet": Target(fuzz_packet, _PACKET_SEEDS, (b"\x45", b"\x60", b"\x11", b"\x2c", b"\x3c"), 2048),

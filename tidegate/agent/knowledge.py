@@ -106,6 +106,8 @@ class Knowledge:
             pid=status.pid,
             version=status.version,
             counters=status.counters,
+            forwarder=status.forwarder,
+            tunnels=status.tunnels,
             queues=[
                 QueueView(
                     number=queue.number, waiting=queue.waiting, dropped=queue.dropped, undelivered=queue.undelivered

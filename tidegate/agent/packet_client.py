@@ -33,6 +33,10 @@ class PacketStatus:
     """Learned addresses in the kernel."""
     tcp_connections: int = 0
     """DNS connections over TCP, taken over and open."""
+    tunnels: tuple[dict[str, Any], ...] = ()
+    """Domains whose questions look like a tunnel: endpoint, domain, score, whether it is in quarantine."""
+    forwarder: dict[str, Any] | None = None
+    """What the forwarder holds."""
     ailments: tuple[str, ...] = ()
     """Why a queue or the query log is not healthy."""
 
@@ -45,6 +49,8 @@ class PacketStatus:
             generation=int(reply["generation"]),
             counters={str(name): int(count) for name, count in reply["counters"].items()},
             elements=int(reply["elements"]),
+            tunnels=tuple(reply.get("tunnels", ())),
+            forwarder=reply.get("forwarder"),
             tcp_connections=int(reply.get("tcp_connections", 0)),
             ailments=tuple(str(item["reason"]) for item in reply["health"] if not item["healthy"]),
         )

@@ -9,6 +9,7 @@ It starts without a control process, from the last snapshot: after a crash of bo
 
 import gc
 import resource
+import secrets
 import signal
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from dnsagent.desk import Desk
+from dnsagent.forward.proxy import Proxy
 from dnsagent.intercept import Interceptor
 from dnsagent.journal import Journal, read_journal
 from dnsagent.kernel_sets import KernelSets
@@ -100,16 +102,14 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
         clock=clock,
         poller=poller,
     )
+    proxy = Proxy(learner, loop.answers.learn, clock, poller, _steer, lambda: secrets.randbits(16))
     interceptor = Interceptor(
-        learner,
-        lambda packet, now: loop.answers.learn((packet,), now),
-        clock,
-        poller,
-        lambda mark, table: Steering(mark, table).install(),
+        learner, lambda packet, now: loop.answers.learn((packet,), now), clock, poller, _steer, proxy.take
     )
     interceptor.adopt(plan.snapshot, clock.now())
-    loop.services.append(interceptor)
-    desk = Desk(loop, program_version(), interceptor)
+    proxy.adopt(plan.snapshot, clock.now(), lambda: None)
+    loop.services += [interceptor, proxy]
+    desk = Desk(loop, program_version(), interceptor, proxy)
     return PacketProcess(loop=loop, writer=writer, server=LinkServer(state / SOCKET, poller, desk.handle))
 
 
@@ -130,6 +130,10 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Reader
         denied=SupervisedQueue(denied.number, lambda counters: RawQueue(denied, counters), now) if has_queues else None,
         log=SupervisedLog(queries.group, lambda counters: RawLog(queries, counters), now),
     )
+
+
+def _steer(mark: int, table: int) -> None:
+    Steering(mark, table).install()
 
 
 def _raise_descriptor_limit() -> None:

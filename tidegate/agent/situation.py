@@ -46,6 +46,7 @@ def look_around(settings: Settings, features: Features, conditions: Conditions, 
     mode = choose_mode(settings.dns_policy_mode, known)
     trusted = look_up(settings.dns_trusted_servers)
     render = replace(from_configuration(settings, trusted.servers), dns_mode=mode.in_force)
+    render = replace(render, has_queue=known.queue, forwards=known.interception)
     render = replace(render, reads_tcp=render.reads_tcp and known.interception)
     for condition in (_mode_condition(mode), _servers_condition(trusted), _tcp_condition(settings, known)):
         conditions.put(condition, clock.wall())
@@ -82,7 +83,7 @@ def _tcp_condition(settings: Settings, features: Features) -> Condition:
         reason, message = "Off", "dnsReadTCP is false: answers over TCP pass unread, and open nothing"
     elif not features.interception:
         is_true, reason = False, "KernelCannotIntercept"
-        message = "this kernel has no tproxy: answers over TCP pass unread, and open nothing"
+        message = "this kernel has no tproxy: answers over TCP pass unread, and open nothing; no policy is proxied"
     return Condition(type=ConditionType.DNS_OVER_TCP, is_true=is_true, reason=reason, message=message)
 
 

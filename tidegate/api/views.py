@@ -56,6 +56,10 @@ class PacketsView:
     version: str = ""
     counters: Mapping[str, int] = field(default_factory=dict)
     queues: Sequence[QueueView] = ()
+    forwarder: Mapping[str, object] | None = None
+    """What the DNS forwarder holds."""
+    tunnels: Sequence[Mapping[str, object]] = ()
+    """Domains whose questions look like data in names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,11 +11,12 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, TypeVar
 
-from dnsagent.snapshot import Mode
+from dnsagent.snapshot import Mode, Upstream
 from nft.expr import RateLimit
 from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, FailsafePort
 from tidegate.config import kinds
 from tidegate.config.failsafe import failsafe_ports
+from tidegate.config.forwarding import pattern, record_type, upstream
 from tidegate.config.kinds import Kind
 from tidegate.config.servers import SystemResolvers, TrustedServerName, server
 
@@ -63,6 +64,8 @@ class DNSPolicyMode(StrEnum):
     DELAY_DNS_RESPONSE = "DelayDNSResponse"
     DELAY_DENIED_PACKET = "DelayDeniedPacket"
     NO_DELAY = "NoDelay"
+    PROXY = "Proxy"
+    """Questions are answered by the node's own forwarder."""
     INLINE = "Inline"
     """Of Calico's other data planes; here it means `DelayDNSResponse`, and status says so."""
 
@@ -70,6 +73,21 @@ class DNSPolicyMode(StrEnum):
     def mode(self) -> Mode:
         """What the packet process is asked for."""
         return Mode.DELAY_DNS_RESPONSE if self is DNSPolicyMode.INLINE else Mode(self.value)
+
+
+class AskableNames(StrEnum):
+    """What workloads may ask the forwarder for."""
+
+    ANY = "Any"
+    POLICY = "Policy"
+    """What their own policy selects, and what is admitted for all."""
+
+
+class DeniedReply(StrEnum):
+    """What the forwarder says to a question that may not be asked."""
+
+    NXDOMAIN = "NXDOMAIN"
+    REFUSED = "REFUSED"
 
 
 class LogSeverity(StrEnum):
@@ -115,7 +133,13 @@ def _knob(name: str, group: str, kind: Kind[T], default: T, reason: str, *, alia
     return made
 
 
-_PLACE, _DNS, _POLICY, _LOG = "Where things are", "DNS", "Policy and packets", "Logs and experiments"
+_PLACE, _DNS, _PROXY, _POLICY, _LOG = (
+    "Where things are",
+    "DNS",
+    "DNS forwarder",
+    "Policy and packets",
+    "Logs and experiments",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +243,69 @@ class Settings:
     dns_max_elements: int = _knob(
         "dnsMaxElements", _DNS, kinds.integer(1, 16777216), 500_000,
         "The same for all endpoints of the node together.",
+    )  # fmt: skip
+
+    dns_proxy_upstreams: tuple[Upstream, ...] = _knob(
+        "dnsProxyUpstreams", _PROXY, kinds.listed(upstream()), (),
+        "Whom the forwarder asks, the first that answers. None: the server that the workload asked.",
+    )  # fmt: skip
+    dns_proxy_ca_file: Path | None = _knob(
+        "dnsProxyCAFile", _PROXY, kinds.path(), None,
+        "Certificates that vouch for `tls` upstreams, instead of the system's.",
+    )  # fmt: skip
+    dns_proxy_cache_bytes: int = _knob(
+        "dnsProxyCacheBytes", _PROXY, kinds.integer(0, 1 << 34), 33554432,
+        "Memory for replies that may still be used; a reply takes about 500 bytes.",
+    )  # fmt: skip
+    dns_proxy_serve_stale_seconds: float = _knob(
+        "dnsProxyServeStale", _PROXY, kinds.duration(), 0.0,
+        "How long a reply may be used behind its time where no server answers (RFC 8767); 0 is not at all.",
+    )  # fmt: skip
+    dns_proxy_names: AskableNames = _knob(
+        "dnsProxyNames", _PROXY, kinds.choice(AskableNames), AskableNames.ANY,
+        "Policy: a workload may ask for names that its policy selects alone, so that no data leaves in other names.",
+    )  # fmt: skip
+    dns_proxy_admitted_names: tuple[str, ...] = _knob(
+        "dnsProxyAdmittedNames", _PROXY, kinds.listed(pattern()), (),
+        "Patterns that every workload may ask for, under dnsProxyNames: Policy.",
+    )  # fmt: skip
+    dns_proxy_denied_types: tuple[int, ...] = _knob(
+        "dnsProxyDeniedTypes", _PROXY, kinds.listed(record_type()), (),
+        "Record types that are said not to exist.",
+    )  # fmt: skip
+    dns_proxy_denied_reply: DeniedReply = _knob(
+        "dnsProxyDeniedReply", _PROXY, kinds.choice(DeniedReply), DeniedReply.NXDOMAIN,
+        "To a question that may not be asked. REFUSED ends the search list of some resolvers (musl).",
+    )  # fmt: skip
+    dns_proxy_deny_files: tuple[str, ...] = _knob(
+        "dnsProxyDenyFiles", _PROXY, kinds.listed(kinds.text(r"/.+", "an absolute path")), (),
+        "Deny lists: hosts files, lists of names, response policy zones.",
+    )  # fmt: skip
+    dns_proxy_zone_files: tuple[str, ...] = _knob(
+        "dnsProxyZoneFiles", _PROXY, kinds.listed(kinds.text(r"/.+", "an absolute path")), (),
+        "Zones that the forwarder answers for by itself.",
+    )  # fmt: skip
+    dns_proxy_strip_ech: bool = _knob(
+        "dnsProxyStripECH", _PROXY, kinds.boolean(), False,
+        "Take `ech` out of HTTPS and SVCB records, so that the name in a TLS hello can be read.",
+    )  # fmt: skip
+    dns_proxy_filter_svcb: bool = _knob(
+        "dnsProxyFilterSVCB", _PROXY, kinds.boolean(), False, "Say that HTTPS and SVCB records do not exist."
+    )
+    dns_proxy_hide_resolvers: bool = _knob(
+        "dnsProxyHideResolvers", _PROXY, kinds.boolean(), True,
+        "Deny the names by which browsers and systems decide to use another resolver (`use-application-dns.net`).",
+    )  # fmt: skip
+    dns_proxy_quarantine_score: int = _knob(
+        "dnsProxyQuarantineScore", _PROXY, kinds.integer(0, 100), 0,
+        "From this score on, questions below a domain look so much like a tunnel that they are refused; 0 is never.",
+    )  # fmt: skip
+    dns_proxy_quarantine_seconds: float = _knob(
+        "dnsProxyQuarantineDuration", _PROXY, kinds.duration(least_seconds=1.0), 300.0, "How long that lasts."
+    )
+    dns_proxy_fail_closed: bool = _knob(
+        "dnsProxyFailClosed", _PROXY, kinds.boolean(), False,
+        "Drop questions where the forwarder is not there. Otherwise they go to their server, and are not judged.",
     )  # fmt: skip
 
     interface_prefix: tuple[str, ...] = _knob(

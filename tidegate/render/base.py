@@ -91,7 +91,7 @@ def _anti_spoofing(settings: RenderSettings) -> tuple[Rule, ...]:
 
 def _mangle(settings: RenderSettings) -> tuple[Rule, ...]:
     anchor = Rule((Compare(Field.CT_STATE, Op.EQ, "invalid"), expr.Counter()), "keeps conntrack loaded")
-    return (anchor, *query_rules(settings), *mark_rules(settings))
+    return (anchor, *mark_rules(settings), *query_rules(settings))
 
 
 def _forward(settings: RenderSettings) -> tuple[Rule, ...]:

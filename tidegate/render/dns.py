@@ -17,12 +17,13 @@ _UNTRUSTED_PER_SECOND = 50
 
 
 def query_rules(settings: RenderSettings) -> tuple[Rule, ...]:
-    """Copies of the queries to trusted servers. Queries are never delayed."""
+    """Copies of the queries to trusted servers, but for those that the forwarder gets. Queries are never delayed."""
     return tuple(
         Rule(
             (
                 Lookup((Field.IIFNAME,), names.DNS_CLIENTS),
                 *_is_dns(family.destination, Field.DPORT, "original", family),
+                expr.MarkBits(settings.intercept_mark, Op.EQ, 0),
                 expr.LogToGroup(settings.query_group),
             ),
             "DNS query",
@@ -48,7 +49,8 @@ def answer_rules(settings: RenderSettings) -> tuple[Rule, ...]:
         )
         for family in FAMILIES
     )
-    return (*trusted, *(_untrusted(family, settings) for family in FAMILIES))
+    ours = (expr.MarkBits(settings.agent_mark, Op.EQ, settings.agent_mark), expr.Accept())
+    return (Rule(ours, "the forwarder's own answers"), *trusted, *(_untrusted(family, settings) for family in FAMILIES))
 
 
 def _untrusted(family: Family, settings: RenderSettings) -> Rule:

@@ -30,7 +30,7 @@ def _entry(endpoint: Endpoint, direction: Direction, policy_list: str, settings:
     return Chain(name, (Rule(goto, endpoint.id[: names.MAX_COMMENT_BYTES]),))
 
 
-def render_interface(who: Endpoint, settings: RenderSettings, *, has_names: bool) -> Fragment:
+def render_interface(who: Endpoint, settings: RenderSettings, *, has_names: bool, is_proxied: bool = False) -> Fragment:
     """The interface's entries: dispatch maps, the set of workloads, its source addresses, the DNS clients."""
     interface: Key = (who.interface_name,)
     elements = {
@@ -40,6 +40,8 @@ def render_interface(who: Endpoint, settings: RenderSettings, *, has_names: bool
     }
     if has_names:
         elements[names.DNS_CLIENTS] = frozenset({interface})
+    if is_proxied:
+        elements[names.DNS_PROXIED] = frozenset({interface})
     verdicts: dict[str, dict[Key, expr.Verdict]] = {
         names.FROM_ENDPOINT: {interface: expr.Goto(names.endpoint_chain(who.id, Direction.EGRESS))},
         names.TO_ENDPOINT: {interface: expr.Goto(names.endpoint_chain(who.id, Direction.INGRESS))},

@@ -1,9 +1,10 @@
-"""Where the table hands DNS over TCP to the packet process, whose socket answers in the server's place.
+"""Where the table hands DNS to the packet process, whose sockets answer in the server's place.
 
-    mangle-prerouting    what a DNS client sends to a trusted server over TCP is marked, as the client addressed it
+    mangle-prerouting    what is to be taken over is marked, as the client addressed it: what a DNS client sends to a
+                         trusted server over TCP, and over UDP what a client of the forwarder sends
     dns-prerouting       behind destination NAT: packets of connections that were taken over go to their sockets, a new
                          connection goes to the listener; where nobody listens the mark is taken off, and the packet
-                         goes its own way
+                         goes its own way (or, of a client of the forwarder, nowhere, if so configured)
     filter-input         asks the workload's policy, as filter-forward would have: the addresses are the packet's own
     filter-host          lets it in
     filter-output        what our sockets say in a workload's name to a server that is a workload of this node itself
@@ -15,15 +16,15 @@ from nft import expr
 from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Rule
 from tidegate.render import names
-from tidegate.render.family import FAMILIES
+from tidegate.render.family import FAMILIES, Family
 from tidegate.render.settings import RenderSettings
 
-_TCP = 6
+_TCP, _UDP = 6, 17
 
 
 def mark_rules(settings: RenderSettings) -> tuple[Rule, ...]:
     """Marks what is to be taken over. A new connection counts against its workload's rate."""
-    if not settings.reads_tcp:
+    if not settings.intercepts:
         return ()
     rate = expr.RateLimitPer(
         names.TCP_RATE,
@@ -35,23 +36,29 @@ def mark_rules(settings: RenderSettings) -> tuple[Rule, ...]:
     mark = expr.SetMark(settings.intercept_mark, settings.intercept_mark)
     rules = []
     for family in FAMILIES:
-        to_server = (
-            Lookup((Field.IIFNAME,), names.DNS_CLIENTS),
-            Compare(Field.L4PROTO, Op.EQ, _TCP),
-            Compare(Field.CT_DIRECTION, Op.EQ, "original"),
-            Lookup((family.destination, Field.DPORT), names.servers(family.version)),
-        )
+        to_server = _to_server(names.DNS_CLIENTS if settings.reads_tcp else names.DNS_PROXIED, _TCP, family)
         is_new = Compare(Field.CT_STATE, Op.EQ, "new")
         rules += [
             Rule((*to_server, Compare(Field.CT_STATE, Op.NE, "new"), mark), "DNS over TCP"),
             Rule((*to_server, is_new, rate, mark), "DNS over TCP"),
         ]
+        if settings.forwards:
+            rules.append(Rule((*_to_server(names.DNS_PROXIED, _UDP, family), mark), "DNS for the forwarder"))
     return tuple(rules)
+
+
+def _to_server(clients: str, protocol: int, family: Family) -> tuple[expr.Match, ...]:
+    return (
+        Lookup((Field.IIFNAME,), clients),
+        Compare(Field.L4PROTO, Op.EQ, protocol),
+        Compare(Field.CT_DIRECTION, Op.EQ, "original"),
+        Lookup((family.destination, Field.DPORT), names.servers(family.version)),
+    )
 
 
 def handing_rules(settings: RenderSettings) -> tuple[Rule, ...]:
     """Gives marked packets to their sockets, and what servers answer to sockets that speak in a workload's name."""
-    if not settings.reads_tcp:
+    if not settings.intercepts:
         return ()
     is_marked = expr.MarkBits(settings.intercept_mark, Op.EQ, settings.intercept_mark)
     mark = expr.SetMark(settings.intercept_mark, settings.intercept_mark)
@@ -65,9 +72,22 @@ def handing_rules(settings: RenderSettings) -> tuple[Rule, ...]:
         )
         for family in FAMILIES
     )
+    datagrams = tuple(
+        Rule(
+            (is_marked, expr.TransparentProxy(family.version, _UDP, settings.intercept_port), expr.Accept()),
+            "DNS to the forwarder",
+        )
+        for family in FAMILIES
+        if settings.forwards
+    )
+    closed = Rule(
+        (is_marked, Lookup((Field.IIFNAME,), names.DNS_PROXIED), expr.Counter(), expr.Drop()), "there is no forwarder"
+    )
     return (
-        Rule((is_marked, expr.SocketTransparent(), expr.Accept()), "DNS over TCP, taken over before"),
+        Rule((is_marked, is_tcp, expr.SocketTransparent(), expr.Accept()), "DNS over TCP, taken over before"),
         *taken,
+        *datagrams,
+        *((closed,) if settings.closes_without_forwarder else ()),
         Rule((is_marked, expr.SetMark(settings.intercept_mark, 0)), "nobody listens"),
         Rule((is_tcp, is_reply, expr.SocketTransparent(), mark), "answer to a socket that speaks for a workload"),
     )
@@ -75,7 +95,7 @@ def handing_rules(settings: RenderSettings) -> tuple[Rule, ...]:
 
 def host_rules(settings: RenderSettings) -> tuple[Rule, ...]:
     """Lets taken connections into the host, where workloads may not go otherwise; policy has been asked."""
-    if not settings.reads_tcp:
+    if not settings.intercepts:
         return ()
     is_marked = expr.MarkBits(settings.intercept_mark, Op.EQ, settings.intercept_mark)
     return (Rule((is_marked, expr.Accept()), "DNS, taken over"),)
@@ -83,7 +103,7 @@ def host_rules(settings: RenderSettings) -> tuple[Rule, ...]:
 
 def output_rules(settings: RenderSettings) -> tuple[Rule, ...]:
     """A server that is a workload here is asked under its own policy, as if its client had come by itself."""
-    if not settings.reads_tcp:
+    if not settings.intercepts:
         return ()
     is_ours = expr.MarkBits(settings.agent_mark, Op.EQ, settings.agent_mark)
     is_new = Compare(Field.CT_STATE, Op.EQ, "new")

@@ -53,6 +53,8 @@ class Mirror:
     """Of the host endpoints that have an interface, where they ask anybody."""
     naming: set[PolicyID] = field(default_factory=set)
     """Policies with names to learn."""
+    proxying: set[PolicyID] = field(default_factory=set)
+    """Policies whose workloads are answered by the forwarder."""
     dirty: Dirty = field(default_factory=Dirty)
     _users: defaultdict[str, set[EndpointID | tuple[HostEndpointID, HostPlace]]] = field(
         default_factory=lambda: defaultdict(set)
@@ -70,7 +72,8 @@ class Mirror:
             self.policies[policy_id] = policy
         for direction in Direction:
             self._put_outline(policy_id, direction, outline(policy, direction) if policy else None)
-        self._put_naming(policy_id, has_names=policy is not None and bool(domain_sets(policy)))
+        self._put_trait(self.naming, policy_id, has_it=policy is not None and bool(domain_sets(policy)))
+        self._put_trait(self.proxying, policy_id, has_it=policy is not None and policy.is_proxied)
 
     def put_endpoint(self, endpoint_id: EndpointID, endpoint: EndpointPolicy | None) -> None:
         """Sets or removes an endpoint."""
@@ -113,8 +116,15 @@ class Mirror:
 
     def has_names(self, endpoint: EndpointID) -> bool:
         """Whether a policy of the endpoint allows names, so that its DNS traffic must be seen."""
+        return self._is_under(self.naming, endpoint)
+
+    def is_proxied(self, endpoint: EndpointID) -> bool:
+        """Whether a policy of the endpoint wants its questions answered by the forwarder."""
+        return self._is_under(self.proxying, endpoint)
+
+    def _is_under(self, those: set[PolicyID], endpoint: EndpointID) -> bool:
         governing = self.lists[self.lists_of[endpoint][Direction.EGRESS]]
-        return bool(self.naming) and not self.naming.isdisjoint(governing.policies)
+        return bool(those) and not those.isdisjoint(governing.policies)
 
     def _put_outline(self, policy: PolicyID, direction: Direction, new: Outline | None) -> None:
         known = self.outlines[direction]
@@ -129,10 +139,11 @@ class Mirror:
             name for name in self._lists_with.get(policy, ()) if self.lists[name].direction is direction
         }
 
-    def _put_naming(self, policy: PolicyID, *, has_names: bool) -> None:
-        if (policy in self.naming) == has_names:
+    def _put_trait(self, those: set[PolicyID], policy: PolicyID, *, has_it: bool) -> None:
+        """Notes whether the policy is one of those, which the interfaces under it show."""
+        if (policy in those) == has_it:
             return
-        self.naming.symmetric_difference_update({policy})
+        those.symmetric_difference_update({policy})
         for name in self._lists_with.get(policy, ()):
             workloads = (user for user in self._users[name] if not isinstance(user, tuple))
             self.dirty.interfaces |= {self.endpoints[user].endpoint.interface_name for user in workloads}

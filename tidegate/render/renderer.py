@@ -168,7 +168,10 @@ class Renderer:
         owner = self._mirror.owner(interface)
         if owner is None:
             return EMPTY
-        return render_interface(owner.endpoint, self._settings, has_names=self._mirror.has_names(owner.endpoint.id))
+        identity = owner.endpoint.id
+        has_names = self._mirror.has_names(identity)
+        is_proxied = has_names and self._settings.is_proxied(by_policy=self._mirror.is_proxied(identity))
+        return render_interface(owner.endpoint, self._settings, has_names=has_names, is_proxied=is_proxied)
 
 
 def events_of(state: rules.NodeState) -> Iterator[rules.GraphEvent]:

@@ -25,6 +25,10 @@ class RenderSettings:
     """Where that listener is, on the loopback addresses."""
     reads_tcp: bool = True
     """DNS over TCP is taken over. Without a listener such connections pass as they are."""
+    forwards: bool = True
+    """Workloads can have their questions answered by the forwarder: the kernel can hand them over."""
+    closes_without_forwarder: bool = False
+    """Where the forwarder is not there, questions to it are dropped instead of going to their server."""
     tcp_connections_per_second: int = 200
     """New ones of one workload that are taken over; what comes faster passes unread, so that nobody keeps the learner
     busy for the others."""
@@ -38,6 +42,8 @@ class RenderSettings:
     query_group: int = 3
     """NFLOG group of DNS queries, and of answers where the mode does not hold them."""
     dns_mode: Mode = Mode.DELAY_DNS_RESPONSE
+    has_queue: bool = True
+    """Packets can be held; only the forwarder can do without."""
     holds_denied_below: bool = True
     """Under `DelayDNSResponse`, hold denied packets too: the net for names learned late (restart, lost answer)."""
     held_packets_per_second: int = 1000
@@ -74,7 +80,16 @@ class RenderSettings:
     @property
     def holds_answers(self) -> bool:
         """Whether DNS answers wait for their addresses to be programmed."""
-        return self.dns_mode is Mode.DELAY_DNS_RESPONSE
+        return self.dns_mode in (Mode.DELAY_DNS_RESPONSE, Mode.PROXY) and self.has_queue
+
+    @property
+    def intercepts(self) -> bool:
+        """Whether any DNS is handed to a listener here."""
+        return self.reads_tcp or self.forwards
+
+    def is_proxied(self, *, by_policy: bool) -> bool:
+        """Whether a workload with domain rules has its questions answered by the forwarder."""
+        return self.forwards and (by_policy or self.dns_mode is Mode.PROXY)
 
     @property
     def holds_denied(self) -> bool:
@@ -82,8 +97,8 @@ class RenderSettings:
         match self.dns_mode:
             case Mode.DELAY_DENIED_PACKET:
                 return True
-            case Mode.DELAY_DNS_RESPONSE:
-                return self.holds_denied_below
+            case Mode.DELAY_DNS_RESPONSE | Mode.PROXY:
+                return self.holds_denied_below and self.has_queue
             case Mode.NO_DELAY:
                 return False
 
@@ -103,6 +118,7 @@ def from_configuration(
         agent_mark=agent_mark,
         intercept_port=settings.dns_intercept_port,
         reads_tcp=settings.dns_read_tcp,
+        closes_without_forwarder=settings.dns_proxy_fail_closed,
         host_mark=host_mark,
         answer_queue=settings.dns_packets_nfqueue_id,
         denied_queue=settings.dns_policy_nfqueue_id,

@@ -37,6 +37,7 @@ def _sets() -> tuple[Set, ...]:
     return (
         Set(name=names.WORKLOADS, key=(KeyType.IFNAME,)),
         Set(name=names.DNS_CLIENTS, key=(KeyType.IFNAME,)),
+        Set(name=names.DNS_PROXIED, key=(KeyType.IFNAME,)),
         *server_sets(),
         *(Set(name=names.sources(family.version), key=(KeyType.IFNAME, family.address)) for family in FAMILIES),
         Set(name=names.HELD_RATE, key=(KeyType.IFNAME,), has_timeout=True, is_dynamic=True, size=_MAX_INTERFACES),

@@ -36,7 +36,10 @@ def without(features: Features, names: tuple[str, ...]) -> Features:
 
 def choose_mode(wanted: DNSPolicyMode, features: Features) -> ModeChoice:
     """The mode wanted if the kernel can hold packets, else `NoDelay`."""
-    if wanted.mode is not Mode.NO_DELAY and not features.queue:
+    if wanted is DNSPolicyMode.PROXY and not features.interception:
+        instead = Mode.DELAY_DNS_RESPONSE if features.queue else Mode.NO_DELAY
+        return ModeChoice(wanted, instead, "this kernel has no tproxy: questions cannot be answered here")
+    if wanted.mode not in (Mode.NO_DELAY, Mode.PROXY) and not features.queue:
         return ModeChoice(wanted, Mode.NO_DELAY, _why(features))
     if wanted is DNSPolicyMode.INLINE:
         return ModeChoice(wanted, wanted.mode, "Inline belongs to other data planes: answers are held instead")

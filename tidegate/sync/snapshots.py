@@ -17,6 +17,7 @@ from policy.rules import (
 from tidegate.config.settings import Settings
 from tidegate.render import names
 from tidegate.render.settings import RenderSettings
+from tidegate.sync.forwarding import forwarder_options
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +64,9 @@ class SnapshotBuilder:
         return endpoint, domain_sets_of(endpoint, sets_of)
 
     def _snapshot(self, state: NodeState, generation: int) -> Snapshot:
+        proxied = {identity for identity, policy in state.policies.items() if policy.is_proxied}
         endpoints = {
-            str(identity): _endpoint(item, sets)
+            str(identity): _endpoint(item, sets, is_proxied=self._is_proxied(item, proxied))
             for identity, (item, wanted) in self._users.items()
             if (sets := tuple(one for one in wanted if one in state.domain_sets))
         }
@@ -81,7 +83,9 @@ class SnapshotBuilder:
             answer_queue=render.answer_queue,
             denied_queue=render.denied_queue,
             query_group=render.query_group,
-            intercept_port=render.intercept_port if render.reads_tcp else 0,
+            intercept_port=render.intercept_port if render.intercepts else 0,
+            reads_tcp=render.reads_tcp,
+            forwarder=forwarder_options(settings),
             intercept_mark=render.intercept_mark,
             intercept_table=settings.dns_intercept_routing_table,
             agent_mark=render.agent_mark,
@@ -93,6 +97,10 @@ class SnapshotBuilder:
             max_hold_seconds=settings.dns_packets_nfqueue_max_hold_seconds,
             max_denied_hold_seconds=settings.dns_policy_nfqueue_max_hold_seconds,
         )
+
+    def _is_proxied(self, endpoint: EndpointPolicy, proxied: set[PolicyID]) -> bool:
+        governing = (*(policy for tier in endpoint.tiers for policy in tier.egress), *endpoint.profiles)
+        return self._given.render.is_proxied(by_policy=bool(proxied) and not proxied.isdisjoint(governing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +130,14 @@ def naming_policies(state: NodeState) -> dict[PolicyID, tuple[DomainSetID, ...]]
     }
 
 
-def _endpoint(endpoint: EndpointPolicy, rules: tuple[DomainSetID, ...]) -> SnapshotEndpoint:
+def _endpoint(endpoint: EndpointPolicy, rules: tuple[DomainSetID, ...], *, is_proxied: bool) -> SnapshotEndpoint:
     told = endpoint.endpoint
     return SnapshotEndpoint(
-        id=told.id, interface_name=told.interface_name, addresses=told.addresses, rules=tuple(map(str, rules))
+        id=told.id,
+        interface_name=told.interface_name,
+        addresses=told.addresses,
+        rules=tuple(map(str, rules)),
+        is_proxied=is_proxied,
     )
 
 
