@@ -1,5 +1,6 @@
 """The fixed part: settings change it, policy does not."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -40,6 +41,7 @@ def test_conntrack_is_used_whatever_the_mode(mode):
         (Mode.DELAY_DNS_RESPONSE, False, True, False),
         (Mode.DELAY_DENIED_PACKET, False, False, True),
         (Mode.NO_DELAY, True, False, False),
+        (Mode.PROXY, True, True, True),
     ],
 )
 def test_the_mode_says_who_waits(mode, below, answers, denied):
@@ -80,6 +82,40 @@ def test_only_endpoints_with_names_are_dns_clients():
     table = render_table(state(endpoints=who, policies=(named, plain), domains={"d": ("a.example",)}), RenderSettings())
     assert table.elements[names.DNS_CLIENTS] == {("calione",)}
     assert table.elements[names.WORKLOADS] == {("calione",), ("calitwo",)}
+
+
+def test_workloads_are_proxied_by_their_policy_or_all_by_the_mode():
+    named = policy("a", egress=({"destination": to(domain_set="d")},))
+    proxying = replace(policy("b", egress=({},)), is_proxied=True)
+    who = (
+        endpoint("one", tiers=(tier(egress=(named.id, proxying.id)),)),
+        endpoint("two", tiers=(tier(egress=(named.id,)),)),
+        endpoint("six", tiers=(tier(egress=(proxying.id,)),)),
+    )
+    node = state(endpoints=who, policies=(named, proxying), domains={"d": ("a.example",)})
+
+    def proxied(**settings):
+        return render_table(node, RenderSettings(**settings)).elements[names.DNS_PROXIED]
+
+    assert proxied() == {("calione",)}
+    assert proxied(dns_mode=Mode.PROXY) == {("calione",), ("calitwo",)}
+    assert proxied(dns_mode=Mode.PROXY, forwards=False) == frozenset()
+
+
+def test_what_nobody_takes_goes_its_way_unless_it_must_not():
+    comments = [rule.comment for rule in chain("dns-prerouting").rules]
+    assert "there is no forwarder" not in comments
+    comments = [rule.comment for rule in chain("dns-prerouting", closes_without_forwarder=True).rules]
+    assert comments.index("there is no forwarder") < comments.index("nobody listens")
+    drop = chain("dns-prerouting", closes_without_forwarder=True).rules[comments.index("there is no forwarder")]
+    assert drop.statements[-1] == expr.Drop()
+    assert expr.Lookup((Field.IIFNAME,), names.DNS_PROXIED) in drop.statements
+
+
+def test_a_kernel_that_cannot_hand_over_gets_no_rules_for_it():
+    for name in ("dns-prerouting", "filter-output"):
+        assert chain(name, reads_tcp=False, forwards=False).rules == ()
+    assert expr.SetMark(0x80000000, 0x80000000) not in statements("mangle-prerouting", reads_tcp=False, forwards=False)
 
 
 def test_trusted_servers_are_elements():

@@ -47,7 +47,7 @@ def policies(draw):
     name = draw(st.sampled_from(POLICY_NAMES))
     make = profile if name.startswith("kns") else policy
     made = make(name, egress=draw(some_rules()), ingress=draw(some_rules()))
-    return replace(made, is_staged=draw(st.booleans()))
+    return replace(made, is_staged=draw(st.booleans()), is_proxied=draw(st.booleans()))
 
 
 @st.composite

@@ -22,6 +22,10 @@ def features(**values):
         (DNSPolicyMode.DELAY_DNS_RESPONSE, ("native_queue", "compat_queue"), Mode.NO_DELAY),
         (DNSPolicyMode.DELAY_DENIED_PACKET, ("nfnetlink_queue",), Mode.NO_DELAY),
         (DNSPolicyMode.NO_DELAY, ("nfnetlink_queue",), Mode.NO_DELAY),
+        (DNSPolicyMode.PROXY, (), Mode.PROXY),
+        (DNSPolicyMode.PROXY, ("nfnetlink_queue",), Mode.PROXY),
+        (DNSPolicyMode.PROXY, ("tproxy",), Mode.DELAY_DNS_RESPONSE),
+        (DNSPolicyMode.PROXY, ("socket_transparent", "nfnetlink_queue"), Mode.NO_DELAY),
     ],
 )
 def test_what_cannot_be_held_is_not_held_and_the_reason_is_given(wanted, missing, in_force):
