@@ -198,6 +198,8 @@ def _a_label(raw: str) -> str:
     """The label in the form that is asked for on the wire: mapped by UTS 46 (non-transitional), then RFC 5891."""
     try:
         mapped = idna.uts46_remap(raw, std3_rules=False, transitional=False)
+        if not mapped:
+            raise DomainError(f"cannot use the label {raw!r}: its characters mean nothing in a name")
         return mapped if mapped.isascii() else idna.alabel(mapped).decode("ascii")
     except (idna.IDNAError, UnicodeError) as error:
         raise DomainError(f"cannot use the label {raw!r} as an international name: {error}") from error

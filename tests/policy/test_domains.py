@@ -155,6 +155,12 @@ def test_any_text_is_a_pattern_or_a_domain_error(text):
     assert all(label and len(label) <= 63 for label in (*pattern.prefix, *pattern.suffix))
 
 
+@pytest.mark.parametrize("text", ["\u00ad", "a.\u00ad.test", "\u200b\u00ad.test"])
+def test_a_label_of_which_nothing_is_left_is_refused(text):
+    with pytest.raises(DomainError, match="mean nothing"):
+        DomainPattern.parse(text)
+
+
 @given(patterns(), st.lists(LABEL, max_size=4))
 def test_a_pattern_matches_its_own_names(pattern, between):
     matched = pattern.matches((*pattern.prefix, *between, *pattern.suffix))
