@@ -137,6 +137,18 @@ def choice(*members: StrEnum) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def folded(*members: StrEnum) -> BeforeValidator:
+    """One of these texts, in any case."""
+    spellings = {member.value.lower(): member for member in members}
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value.lower() in spellings:
+            return spellings[value.lower()]
+        raise ValueError(f"cannot be {shown(value)}: must be {one_of([member.value for member in members])}")
+
+    return BeforeValidator(check)
+
+
 def one_of(words: list[str]) -> str:
     """The words as a choice in a sentence."""
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

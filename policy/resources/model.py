@@ -7,7 +7,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from policy.resources.fields import unlike
 
-_UPPER = {"icmp": "ICMP", "ip": "IP", "ips": "IPs", "id": "ID", "dnat": "DNAT", "nats": "NATs", "cidrs": "CIDRs"}
+_UPPER = {
+    "bgp": "BGP", "cidrs": "CIDRs", "dnat": "DNAT", "dns": "DNS", "icmp": "ICMP", "id": "ID", "ip": "IP",
+    "ipip": "IPIP", "ips": "IPs", "mtu": "MTU", "nats": "NATs", "ttl": "TTL", "vxlan": "VXLAN",
+}  # fmt: skip
 """Words that documents write otherwise than with one capital."""
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from policy.resources import (
     cluster_conversion,
     cluster_policy,
+    felix,
+    ip_pool,
     kube_node,
     kube_policy,
     kube_service,
@@ -17,6 +19,8 @@ from policy.resources import (
 from policy.resources.cluster_policy import AdminPolicy, BaselinePolicy, ClusterPolicy
 from policy.resources.conditions import Conditions, merged
 from policy.resources.controllers import KubeControllersConfiguration
+from policy.resources.felix import FelixConfiguration
+from policy.resources.ip_pool import IPPool
 from policy.resources.kube import Namespace, Pod, ServiceAccount
 from policy.resources.kube_conversion import converted
 from policy.resources.kube_node import CalicoNode, Node
@@ -69,6 +73,8 @@ _CALICO_KINDS = {
     "HostEndpoint": Kind(HostEndpoint, _OBJECT),
     "KubeControllersConfiguration": Kind(KubeControllersConfiguration, _OBJECT),
     "Profile": Kind(Profile, _PROFILE),
+    "FelixConfiguration": Kind(FelixConfiguration, merged(_OBJECT, felix.CONDITIONS)),
+    "IPPool": Kind(IPPool, merged(_OBJECT, ip_pool.CONDITIONS)),
     "Node": Kind(CalicoNode, _OBJECT, kube_node.converted),
 }
 

@@ -5,11 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from tidegate.agent import control
+from tidegate.agent import control, stored_documents
 from tidegate.agent.control import Ending, _Run, _watch_resolvers
 from tidegate.agent.tasks import Supervisor
 from tidegate.config.settings import Settings
-from tidegate.config.sources import ConfigError, ConfigFault
+from tidegate.config.sources import ConfigError, ConfigFault, Given, configure
 from tidegate.sync.conditions import Conditions, ConditionType
 from tidegate.sync.resolvers import TrustedServers
 
@@ -19,12 +19,12 @@ def _run(reread):
     return _Run(agent, Supervisor(), reread, Ending.LEAVE)
 
 
-def _refuses():
+def _refuses(_):
     raise ConfigError([ConfigFault("a.yaml", "x", "cannot find a setting of that name")])
 
 
 def test_a_good_configuration_ends_in_a_restart():
-    run = _run(lambda: None)
+    run = _run(lambda _: None)
     run.reload()
     assert run.ending is Ending.RESTART
 
@@ -44,7 +44,7 @@ def test_trusted_servers_that_move_are_followed_and_a_moment_without_any_is_not(
     monkeypatch.setattr(control, "look_up", lambda _: next(found, TrustedServers(("new",))))
 
     async def go():
-        run = _run(lambda: None)
+        run = _run(lambda _: None)
         run.supervisor.start("resolvers", _watch_resolvers(run))
         await asyncio.wait_for(run.supervisor.wait(), 5)
         return run.ending
@@ -52,3 +52,70 @@ def test_trusted_servers_that_move_are_followed_and_a_moment_without_any_is_not(
     assert asyncio.run(go()) is Ending.RESTART
     with pytest.raises(StopIteration):
         next(found)
+
+
+# --- What documents say ---
+
+
+def _configurable(tmp_path, *, reread=None):
+    run = _run(reread or (configure))
+    run.agent.situation = SimpleNamespace(settings=Settings(), state=tmp_path)
+    return run
+
+
+def _said(**values):
+    return (Given("FelixConfiguration default", values),)
+
+
+def _condition(run):
+    return [(item.type, item.is_true) for item in run.agent.conditions.all()]
+
+
+def test_documents_that_say_nothing_new_change_nothing(tmp_path):
+    run = _configurable(tmp_path)
+    assert not run.configure(())
+    assert not run.configure(_said(logPrefix="calico-packet"))
+    assert run.ending is Ending.LEAVE
+    assert stored_documents.read(tmp_path) == _said(logPrefix="calico-packet")
+
+
+def test_documents_that_say_something_else_are_stored_and_end_in_a_restart_that_does_not_repeat(tmp_path):
+    run = _configurable(tmp_path)
+    assert run.configure(_said(logPrefix="mine", dnsTrustedServers=["10.0.0.1"]))
+    assert run.ending is Ending.RESTART
+    stored = stored_documents.read(tmp_path)
+    again = _configurable(tmp_path)
+    again.agent.situation.settings, again.documents = configure(stored).settings, stored
+    assert not again.configure(_said(logPrefix="mine", dnsTrustedServers=["10.0.0.1"]))
+    assert again.ending is Ending.LEAVE
+
+
+def test_documents_that_cannot_be_used_are_a_condition_until_they_are_mended(tmp_path):
+    run = _configurable(tmp_path)
+    assert not run.configure(_said(dnsPolicyNfqueueID=101))
+    assert _condition(run) == [(ConditionType.CONFIGURATION, False)]
+    assert stored_documents.read(tmp_path) == ()
+    assert not run.configure(())
+    assert _condition(run) == [(ConditionType.CONFIGURATION, True)]
+
+
+def test_what_cannot_be_stored_is_not_put_in_force(tmp_path):
+    (tmp_path / "state").write_text("a file")
+    run = _configurable(tmp_path / "state")
+    assert not run.configure(_said(logPrefix="mine"))
+    assert run.ending is Ending.LEAVE
+    assert _condition(run) == [(ConditionType.CONFIGURATION, False)]
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '[["a"]]', '[["a", 1]]', "[[1, {}]]"])
+def test_what_is_stored_and_cannot_be_read_counts_as_nothing(tmp_path, text):
+    (tmp_path / "configuration.json").write_text(text)
+    assert stored_documents.read(tmp_path) == ()
+
+
+def test_a_reload_keeps_what_documents_said(tmp_path):
+    asked = []
+    run = _configurable(tmp_path, reread=asked.append)
+    run.documents = _said(logPrefix="mine")
+    run.reload()
+    assert asked == [_said(logPrefix="mine")]

@@ -246,6 +246,42 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(site):
         site.agent.wait_until_ready()
 
 
+def felix(name="default", **spec):
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "FelixConfiguration",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+def test_a_document_of_configuration_is_put_in_force_while_running_and_taken_out_again(site):
+    pid = site.status()["pid"]
+    try:
+        site.put("felix.yaml", felix(logPrefix="mine", nftablesFilterDenyAction="Reject", bpfEnabled=True))
+        site.until(lambda: _rejects(site))
+        site.agent.wait_until_ready()
+        assert site.status()["pid"] == pid
+        assert _servers(site) == ["10.0.53.53:53"]  # the file's
+        (idle,) = site.conditions("NotEnforced")
+        assert (idle["subject"], idle["reason"]) == ("FelixConfiguration default", "SettingsWithoutEffect")
+        assert "bpfEnabled" in idle["message"]
+        site.put("felix.yaml", felix(dnsPolicyNfqueueID=101))
+        (refused,) = site.until(lambda: site.conditions("Configuration"))
+        assert "FelixConfiguration default: dnsPolicyNfqueueID" in refused["message"]
+        assert _rejects(site)
+    finally:
+        (site.resources / "felix.yaml").unlink()
+        site.until(lambda: _rejects(site) is False)
+        site.agent.wait_until_ready()
+    assert site.status()["pid"] == pid
+
+
+def _rejects(site):
+    rules = site.rules()
+    return None if rules is None else any("reject" in rule for rule in rules)
+
+
 def _servers(site):
     try:
         return site.status()["trusted_servers"]

@@ -67,6 +67,8 @@ KUBERNETES_SPEC = {
 
 SUBJECT = {"pods": {"namespaceSelector": {"matchLabels": {"a": "b"}}, "podSelector": {}}}
 CLUSTER_SPECS = {
+    "FelixConfiguration": {"nodeSelector": "all()", "logPrefix": "x", "failsafeInboundHostPorts": [{"port": 22}]},
+    "IPPool": {"cidr": "10.0.0.0/16", "blockSize": 26, "allowedUses": ["Workload"]},
     "ClusterNetworkPolicy": {
         "tier": "Baseline",
         "priority": 1,

@@ -10,7 +10,7 @@ from tidegate.sync.enforcement import NOT_ENFORCED, not_enforced
 IN_FORCE = {
     "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "WorkloadEndpoint", "HostEndpoint", "KubeControllersConfiguration",
     "Profile",
-    "Namespace", "ServiceAccount", "Pod", "Node", "Service",
+    "Namespace", "ServiceAccount", "Pod", "Node", "Service", "FelixConfiguration",
     "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
 }  # fmt: skip
 

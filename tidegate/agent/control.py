@@ -9,7 +9,7 @@ POST /v1/remove    ends and takes everything out, as does SIGTERM under --remove
 import asyncio
 import gc
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -20,12 +20,13 @@ from nft.errors import NftError
 from nft.features import probe
 from nft.transport import KernelTransport
 from reconcile.clock import SystemClock
+from tidegate.agent import stored_documents
 from tidegate.agent.footprint import Footprint, footprint_path, write_footprint
 from tidegate.agent.tasks import Supervisor
 from tidegate.agent.wiring import Agent, build
 from tidegate.api import server
 from tidegate.config.settings import Settings
-from tidegate.config.sources import ConfigError
+from tidegate.config.sources import ConfigError, Configuration, Given
 from tidegate.sync.conditions import Condition, ConditionType
 from tidegate.sync.resolvers import look_up
 
@@ -50,8 +51,15 @@ class _Run:
 
     agent: Agent
     supervisor: Supervisor
-    reread: Callable[[], object]
+    reread: Callable[[Sequence[Given]], Configuration]
+    """Reads the configuration anew, given what documents say of it."""
     ending: Ending
+    documents: Sequence[Given] = ()
+    """What documents said when the configuration in force was made."""
+    is_settled: bool = False
+    """The configuration in force is that of the documents of the moment; not before they were read once."""
+    is_refused: bool = False
+    """Status says that the configuration of the moment cannot be used."""
 
     def end(self, ending: Ending) -> None:
         """Ends in this way."""
@@ -60,20 +68,51 @@ class _Run:
 
     def reload(self) -> None:
         """Restarts if the configuration is good."""
-        clock = SystemClock()
         try:
-            self.reread()
+            self.reread(self.documents)
         except (ConfigError, OSError) as error:
-            message = f"cannot use the new configuration, the old one stays in force: {error}"
-            structlog.get_logger().error("configuration refused", error=str(error))
-            refused = Condition(type=ConditionType.CONFIGURATION, is_true=False, reason="Refused", message=message)
-            self.agent.conditions.put(refused, clock.wall())
+            self._refuse(error)
             return
         self.end(Ending.RESTART)
 
+    def configure(self, documents: Sequence[Given]) -> bool:
+        """Takes over what documents say now; whether that ends this run, for another configuration is another run."""
+        if documents == self.documents and self.is_settled:
+            return False
+        try:
+            wanted = self.reread(documents)
+            if documents != self.documents:
+                stored_documents.write(self.agent.situation.state, documents)
+        except (ConfigError, OSError) as error:
+            self._refuse(error)
+            return False
+        self.documents, self.is_settled = documents, True
+        if self.is_refused:
+            self.is_refused = False
+            self._say(is_true=True, reason="AsConfigured", message="")
+        if wanted.settings == self.agent.situation.settings:
+            return False
+        structlog.get_logger().info("configuration changed", documents=[item.source for item in documents])
+        self.end(Ending.RESTART)
+        return True
 
-async def control(settings: Settings, reread: Callable[[], object], *, removes_on_exit: bool) -> Ending:
-    """Runs until a signal or a command ends it.
+    def _refuse(self, error: Exception) -> None:
+        self.is_settled, self.is_refused = False, True
+        structlog.get_logger().error("configuration refused", error=str(error))
+        message = f"cannot use the new configuration, the old one stays in force: {error}"
+        self._say(is_true=False, reason="Refused", message=message)
+
+    def _say(self, *, is_true: bool, reason: str, message: str) -> None:
+        condition = Condition(type=ConditionType.CONFIGURATION, is_true=is_true, reason=reason, message=message)
+        self.agent.conditions.put(condition, SystemClock().wall())
+
+
+async def control(
+    settings: Settings, reread: Callable[[Sequence[Given]], Configuration], *, removes_on_exit: bool
+) -> Ending:
+    """Runs until a signal, a command, or another configuration ends it.
+
+    `settings` is what `reread` gave for the documents that are stored in the state directory.
 
     Raises:
         ValueError: a setting is missing.
@@ -90,6 +129,7 @@ async def control(settings: Settings, reread: Callable[[], object], *, removes_o
                 _footprint(agent),
             )
             run = _Run(agent, Supervisor(), reread, Ending.REMOVE if removes_on_exit else Ending.LEAVE)
+            run.documents = stored_documents.read(agent.situation.state)
             _handle_signals(run)
             _start(run, listener)
             structlog.get_logger().info("started", node=agent.situation.node, mode=agent.situation.mode.in_force.value)
@@ -121,7 +161,7 @@ def _start(run: _Run, listener: server.Listener) -> None:
     app = server.build_app(knowledge.queries, {"remove": remove}, knowledge.metrics)
     start("api", server.serve(app, listener))
     start("links", agent.feeders.links())
-    start("documents", agent.feeders.documents(agent.source))
+    start("documents", agent.feeders.documents(agent.source, run.configure))
     start("commits", agent.commits.run())
     start("apply", agent.loop.run())
     start("packet process", agent.keeper.run())

@@ -5,22 +5,32 @@ in us is raised, and ends the program.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
+from policy.resources.felix import FelixConfiguration
+from policy.resources.kube_node import Node
+from policy.resources.metadata import ResourceKey
 from reconcile.clock import Clock
+from tidegate.config import felix
+from tidegate.config.sources import Given
 from tidegate.store.files import FileSource
 from tidegate.store.last_valid import Changes, Problem, ProblemKind
 from tidegate.store.tree import StoreError
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired
-from tidegate.sync.enforcement import not_enforced
+from tidegate.sync.enforcement import not_enforced, settings_without_effect
 from tidegate.sync.links import link_changes, read_links
 from tidegate.sync.loop import ApplyLoop
 
+Configure = Callable[[Sequence[Given]], bool]
+"""Told what documents say about the configuration; whether another run follows for it."""
+
 RETRY_SECONDS = 1.0
+_CONFIGURING = frozenset((FelixConfiguration.KIND, Node.KIND))
+"""Kinds that say how a node is configured: a selector looks at the node's labels."""
 SETTLE_SECONDS = 0.05
 """Links and routes come in bursts: a new pod is a dozen events."""
 
@@ -29,6 +39,7 @@ SETTLE_SECONDS = 0.05
 class Feeders:
     """What they share."""
 
+    node: str
     desired: Desired
     loop: ApplyLoop
     conditions: Conditions
@@ -36,16 +47,27 @@ class Feeders:
     links_read: asyncio.Event = field(default_factory=asyncio.Event)
     """The routes were looked at once: the first step has the interfaces of all pods that have one."""
 
-    async def documents(self, source: FileSource) -> None:
-        """Feeds what the files say: everything, then each change."""
+    async def documents(self, source: FileSource, configure: Configure) -> None:
+        """Feeds what the files say: everything, then each change. Stops where they ask for another configuration."""
         self._take(await self._load(source))
         await self.links_read.wait()
+        if configure(self._configuration()):
+            return
         self.desired.in_sync()
         self._say(ConditionType.SOURCES_IN_SYNC, is_true=True, reason="InSync")
         self.loop.note_change()
         async for changes in source.changes():
             self.loop.note_change()
             self._take(changes)
+            if any(update.key.kind in _CONFIGURING for update in changes.updates) and configure(self._configuration()):
+                return
+
+    def _configuration(self) -> tuple[Given, ...]:
+        """What the documents of the moment say about this node's configuration."""
+        resources = self.desired.resources
+        own = resources.get(ResourceKey(Node.KIND, "", self.node))
+        configurations = [item for item in resources.values() if isinstance(item, FelixConfiguration)]
+        return felix.givens(configurations, self.node, {} if own is None else own.metadata.labels)
 
     async def links(self) -> None:
         """Feeds the kernel's links and routes."""
@@ -79,7 +101,9 @@ class Feeders:
         ):
             problems = [problem for problem in changes.problems if problem.kind is kind]
             self.conditions.replace(of_type, _as_conditions(of_type, problems), now)
-        self.conditions.replace(ConditionType.NOT_ENFORCED, not_enforced(self.desired.resources), now)
+        resources = self.desired.resources
+        idle = [*not_enforced(resources), *settings_without_effect(resources.values())]
+        self.conditions.replace(ConditionType.NOT_ENFORCED, idle, now)
         structlog.get_logger().info("resources read", updates=len(changes.updates), problems=len(changes.problems))
 
     def _say(self, of_type: ConditionType, *, is_true: bool, reason: str, message: str = "") -> None:

@@ -109,7 +109,7 @@ def build(settings: Settings, features: Features) -> Agent:
     return Agent(
         situation=situation,
         source=FileSource(situation.resources),
-        feeders=Feeders(desired=desired, loop=loop, conditions=conditions, clock=clock),
+        feeders=Feeders(node=situation.node, desired=desired, loop=loop, conditions=conditions, clock=clock),
         loop=loop,
         keeper=keeper,
         commits=CommitFeed(loop, monitor, count, parts.thread, clock),

@@ -18,8 +18,12 @@ SetOption = Annotated[
 ]
 
 
-def read(path: Path | None, assignments: Sequence[str], flags: Mapping[str, object]) -> Configuration:
+def read(
+    path: Path | None, assignments: Sequence[str], flags: Mapping[str, object], documents: Sequence[Given] = ()
+) -> Configuration:
     """The configuration in force; `flags` are settings that have a flag of their own, None where it was not given.
+
+    `documents` are what FelixConfigurations say: everything else stands before them.
 
     Raises:
         ConfigError: with every fault.
@@ -28,7 +32,7 @@ def read(path: Path | None, assignments: Sequence[str], flags: Mapping[str, obje
     given = [] if path is None else [sources.from_document(str(path), path.read_text())]
     own = {name: value for name, value in flags.items() if value is not None}
     return sources.configure(
-        [*given, sources.from_environment(os.environ), sources.from_flags(assignments), Given("flag", own)]
+        [*documents, *given, sources.from_environment(os.environ), sources.from_flags(assignments), Given("flag", own)]
     )
 
 

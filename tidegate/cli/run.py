@@ -3,19 +3,20 @@
 import asyncio
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from nft.errors import NftError
-from tidegate.agent import logs
+from tidegate.agent import logs, stored_documents
 from tidegate.agent.control import Ending, control
 from tidegate.api.server import SocketBusyError
 from tidegate.cli import exits
 from tidegate.cli.configuration import ConfigOption, SetOption, load, read
 from tidegate.cli.output import Output, OutputOption, fail, print_json, print_table
-from tidegate.config.sources import Configuration
+from tidegate.config.sources import ConfigError, Configuration
 
 ResourcesOption = Annotated[Path | None, typer.Option("--resources", help="Directory with policy and workloads.")]
 NodeOption = Annotated[str | None, typer.Option("--node", help="Which node this is; the machine's name by default.")]
@@ -41,7 +42,7 @@ def run(  # noqa: PLR0913 - the flags of the command
 ) -> None:
     """Run the agent. SIGTERM leaves policy in force; SIGHUP reads the configuration anew."""
     flags = {"resources": resources, "node": node, "state": state, "socket": socket}
-    configuration = load(config, assignments, flags)
+    configuration = _with_documents(load(config, assignments, flags), config, assignments or (), flags)
     if print_config:
         _print(configuration, output)
         return
@@ -49,7 +50,11 @@ def run(  # noqa: PLR0913 - the flags of the command
     logs.configure(settings.log_severity_screen, settings.log_format)
     try:
         ending = asyncio.run(
-            control(settings, lambda: read(config, assignments or (), flags), removes_on_exit=remove_on_exit)
+            control(
+                settings,
+                lambda documents: read(config, assignments or (), flags, documents),
+                removes_on_exit=remove_on_exit,
+            )
         )
     except ValueError as error:
         fail(exits.USAGE, str(error))
@@ -59,6 +64,17 @@ def run(  # noqa: PLR0913 - the flags of the command
         fail(exits.NO, str(error))
     if ending is Ending.RESTART:
         os.execv(sys.executable, [sys.executable, "-m", "tidegate", *sys.argv[1:]])  # noqa: S606
+
+
+def _with_documents(
+    configuration: Configuration, config: Path | None, assignments: Sequence[str], flags: Mapping[str, object]
+) -> Configuration:
+    """With what documents said when they were last read; without it where that is none of this program's settings."""
+    documents = stored_documents.read(configuration.settings.state)
+    try:
+        return read(config, assignments, flags, documents) if documents else configuration
+    except ConfigError:
+        return configuration
 
 
 def _print(configuration: Configuration, output: Output) -> None:

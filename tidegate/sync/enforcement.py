@@ -5,10 +5,13 @@ Whoever writes a policy believes that it is in force. Where it is not, status sa
 
 from collections.abc import Iterable
 
-from policy.resources.metadata import ResourceKey
+from policy.resources.felix import FelixConfiguration
+from policy.resources.metadata import Resource, ResourceKey
+from tidegate.config.felix import without_effect
 from tidegate.sync.conditions import Condition, ConditionType
 
 NOT_ENFORCED = {
+    "IPPool": "pools are checked and do nothing: no addresses are assigned from them, and none are translated",
     "EndpointSlice": "endpoints of services are read, but rules that name a service match nothing",
     "StagedNetworkPolicy": "staged policy is checked and does nothing",
     "StagedGlobalNetworkPolicy": "staged policy is checked and does nothing",
@@ -29,4 +32,19 @@ def not_enforced(keys: Iterable[ResourceKey]) -> list[Condition]:
         )
         for key in keys
         if key.kind in NOT_ENFORCED
+    ]
+
+
+def settings_without_effect(resources: Iterable[Resource]) -> list[Condition]:
+    """A condition for each document of configuration that gives what is no setting here."""
+    return [
+        Condition(
+            type=ConditionType.NOT_ENFORCED,
+            is_true=True,
+            reason="SettingsWithoutEffect",
+            message=f"these settings have no effect here: {', '.join(idle)}",
+            subject=str(item.key),
+        )
+        for item in resources
+        if isinstance(item, FelixConfiguration) and (idle := without_effect(item))
     ]

@@ -136,7 +136,9 @@ class ApplyLoop:
             wanted_at = throttle.next_at()
             delay = min(refresh_at, math.inf if wanted_at is None else wanted_at) - now
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), None if math.isinf(delay) else delay)
+                # Not wait_for: before Python 3.12 it loses a cancellation that comes in the moment of the waking.
+                async with asyncio.timeout(None if math.isinf(delay) else delay):
+                    await self._woken.wait()
 
     async def round(self) -> None:
         """Takes what is new and does what is undone.
