@@ -20,8 +20,10 @@ from policy.rules import (
     NodeState,
     PolicyID,
     RuleID,
+    Stage,
 )
 from reconcile.instant import WallInstant
+from tests.render.states import host, policy, state, tier
 from tidegate.api import documents
 from tidegate.api.metrics import metrics_text
 from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView, timestamp
@@ -146,3 +148,25 @@ def test_metrics_are_the_status_in_prometheus_words():
         'tidegate_abnormal_conditions{type="Applied"} 0.0',
     ):
         assert line in lines
+
+
+def test_a_host_endpoint_shows_its_interfaces_and_whom_it_asks_where():
+    asked = EndpointTier(name="default", default_action=Action.DENY, ingress=(P,))
+    shown = documents.endpoints(
+        state(hosts=(host("h", "eth0", "eth1", normal=(asked,), pre_dnat=(asked,), profiles=("open",)), host("idle")))
+    )
+    assert [(item["id"], item["kind"], item["interface"], item["active"]) for item in shown] == [
+        ("h", "HostEndpoint", "eth0, eth1", True),
+        ("idle", "HostEndpoint", "", False),
+    ]
+    assert shown[0]["preDNAT"] == shown[0]["tiers"]
+    assert shown[0]["profiles"] == ["open"]
+    assert shown[0]["forward"] == shown[0]["untracked"] == []
+
+
+def test_a_policy_of_host_endpoints_counts_them_and_says_where_it_acts():
+    early = policy("early", stage=Stage.PRE_DNAT, ingress=({},))
+    asked = (tier(ingress=(early.id,)),)
+    known = state(hosts=(host("a", "eth0", pre_dnat=asked), host("b", "eth1", pre_dnat=asked)), policies=(early,))
+    [shown] = documents.policies(known, {})
+    assert (shown["endpoints"], shown["stage"]) == (2, "preDNAT")

@@ -9,7 +9,21 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from itertools import product
 
-from nft.expr import Compare, Counter, Field, KeyType, Lookup, MarkBits, Op, Range, ReversePathMissing, SetMark
+from nft.expr import (
+    Compare,
+    Counter,
+    DestinationTranslated,
+    Field,
+    KeyType,
+    Lookup,
+    MarkBits,
+    MidStream,
+    Op,
+    Range,
+    ReversePathMissing,
+    SentByHost,
+    SetMark,
+)
 from nft.matching import Packet
 from nft.model import Chain, Hook, Rule, Set, Table
 
@@ -156,12 +170,22 @@ START = Chain("start", (Rule((Counter(),), "start:0"),), Hook("filter", "prerout
 """Counts every packet first of all: whoever waits for one knows that it has come."""
 
 
+QUESTIONS = (
+    ReversePathMissing(),
+    SentByHost(),
+    MidStream(),
+    DestinationTranslated(),
+    DestinationTranslated(negated=True),
+)
+"""Matches without a field."""
+
+
 # --- everything at once ------------------------------------------------------------------------------------------
 
 
 def dictionary():
     """A table that asks each packet everything, at every hook, and only counts."""
-    questions = (*COMPARISONS, *LOOKUPS, *(MarkBits(mask, op, 2) for mask in (2, 3) for op in Op), ReversePathMissing())
+    questions = (*COMPARISONS, *LOOKUPS, *(MarkBits(mask, op, 2) for mask in (2, 3) for op in Op), *QUESTIONS)
     chains = [
         Chain(
             f"{hook}-{priority + 500}",

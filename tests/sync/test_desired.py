@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from tests.policy.documents import automatic_hosts, host_endpoint, node
 from tests.sync.documents import pod, policy, tell, workload
 from tidegate.config.settings import Settings
 from tidegate.render import names
@@ -108,3 +109,37 @@ def test_a_pod_that_goes_in_the_moment_its_route_comes_is_gone(desired):
     desired.on_links(Links({ip_address("10.0.1.2"): "veth7"}))
     desired.on_update(item.key, None)
     assert desired.advance().state.endpoints == {}
+
+
+def test_a_host_endpoint_is_in_force_where_its_address_is(desired):
+    desired.in_sync()
+    tell(desired, host_endpoint("h", "172.18.0.1", node="n"))
+    first = desired.advance()
+    assert first.state.host_endpoints["h"].endpoint.interfaces == ()
+    assert [condition.reason for condition in desired.host_conditions] == ["NoInterface"]
+    assert not any(name.startswith("host-in-") for name in first.change.chains)
+    on_eth0 = Links(addresses={"eth0": frozenset([ip_address("172.18.0.1")])}, interfaces=frozenset(["eth0"]))
+    desired.on_links(on_eth0)
+    second = desired.advance()
+    assert second.state.host_endpoints["h"].endpoint.interfaces == ("eth0",)
+    assert desired.host_conditions == []
+    assert ("eth0",) in second.change.verdicts["host-in"]
+    desired.on_links(on_eth0)
+    assert not desired.has_news
+    desired.on_links(Links())
+    third = desired.advance()
+    assert third.change.verdicts["host-in"] == {("eth0",): None}
+    assert third.change.chains["host-input"].rules == ()
+
+
+def test_templates_look_at_the_interfaces_of_the_node(desired):
+    desired.in_sync()
+    wanted = automatic_hosts(
+        createDefaultHostEndpoint="Disabled", templates=[{"generateName": "t", "interfacePattern": "^eth"}]
+    )
+    tell(desired, node("n"), wanted)
+    assert not desired.advance().state.host_endpoints
+    desired.on_links(Links(addresses={"eth0": frozenset([ip_address("172.18.0.1")]), "lo": frozenset()}))
+    assert list(desired.advance().state.host_endpoints) == ["n-t-eth0-auto-hep"]
+    desired.on_links(Links())
+    assert not desired.advance().state.host_endpoints
