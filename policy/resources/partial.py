@@ -38,7 +38,7 @@ def _read(made: Model, model: type[Model], name: str, value: object) -> None:
     try:
         made.__dict__[name] = _validated(_field_adapter(model, name), value)
     except ValidationError:
-        if (listed := _item_type(annotation)) is not None:
+        if (listed := item_type(annotation)) is not None:
             # A wrong item stands as None, so that the others keep their index; a list that is none is missing.
             if isinstance(value, list):
                 made.__dict__[name] = tuple(_item(listed, item) for item in value)
@@ -46,14 +46,14 @@ def _read(made: Model, model: type[Model], name: str, value: object) -> None:
             _read_part(made, name, part, value)
 
 
-def _item_type(annotation: Any) -> Any:  # noqa: ANN401 - any form of type that a field may have
+def item_type(annotation: Any) -> Any:  # noqa: ANN401 - any form of type that a field may have
     """What the items of a list are, be the list optional or checked; None for what is no list."""
     if get_origin(annotation) is tuple:
         return get_args(annotation)[0]
     if get_origin(annotation) is Annotated:
-        return _item_type(get_args(annotation)[0])
+        return item_type(get_args(annotation)[0])
     if get_origin(annotation) is UnionType or get_origin(annotation) is Union:
-        return next(filter(None, map(_item_type, get_args(annotation))), None)
+        return next(filter(None, map(item_type, get_args(annotation))), None)
     return None
 
 
