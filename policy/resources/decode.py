@@ -21,6 +21,7 @@ from policy.resources.fields import shown
 from policy.resources.metadata import DEFAULT_NAMESPACE, Resource, ResourceKey
 from policy.resources.partial import partial
 from policy.resources.registry import KINDS, Kind
+from policy.resources.stored import METADATA, StoredMetadataError, as_written
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,10 @@ def identify(document: object) -> Identity:
 
 def key_of(document: object) -> ResourceKey | None:
     """Which resource a document is about, right or wrong; None if it does not say so in a way that could be right."""
-    identity = identify(document)
+    try:
+        identity = identify(as_written(document) if isinstance(document, Mapping) else document)
+    except StoredMetadataError:
+        return None
     kind = KINDS.get((identity.api_version, identity.kind))
     if kind is None or not identity.name or names.wrong_name(kind.model.KIND, identity.name):
         return None
@@ -105,6 +109,10 @@ def _meaning(kind: Kind, resource: Resource) -> Resource:
 
 def _written(kind: Kind, document: Mapping[object, object]) -> Resource | list[tuple[faults.Location, str]]:
     """The resource as its model has it, or everything that is wrong."""
+    try:
+        document = as_written(document)
+    except StoredMetadataError as error:
+        return [(("metadata", "annotations", METADATA), str(error))]
     try:
         resource = kind.model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:

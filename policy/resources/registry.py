@@ -15,6 +15,7 @@ from policy.resources import (
     object_conditions,
     rule_conditions,
     staged,
+    stored,
 )
 from policy.resources.cluster_policy import AdminPolicy, BaselinePolicy, ClusterPolicy
 from policy.resources.conditions import Conditions, merged
@@ -34,7 +35,7 @@ from policy.resources.staged import StagedGlobalNetworkPolicy, StagedKubernetesN
 from policy.resources.workload import HostEndpoint, WorkloadEndpoint
 
 CALICO = "projectcalico.org/v3"
-CALICO_STORED = "crd.projectcalico.org/v1"
+CALICO_STORED = stored.STORED
 """How Calico's kinds are stored in a cluster: read as `CALICO`."""
 ADMINISTRATORS = "policy.networking.k8s.io"
 

@@ -2,10 +2,12 @@
 
 import pytest
 
+from policy.resources.decode import decode
 from policy.resources.metadata import ResourceKey
 from policy.resources.registry import KINDS
+from tests.policy import documents
 from tidegate.sync.conditions import ConditionType
-from tidegate.sync.enforcement import NOT_ENFORCED, not_enforced
+from tidegate.sync.enforcement import NOT_ENFORCED, missing_tiers, not_enforced, settings_without_effect
 
 IN_FORCE = {
     "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "WorkloadEndpoint", "HostEndpoint", "KubeControllersConfiguration",
@@ -25,3 +27,25 @@ def test_a_document_without_effect_is_named(kind):
     assert condition.type is ConditionType.NOT_ENFORCED
     assert condition.subject == f"{kind} mine"
     assert not condition.is_normal
+
+
+def test_a_tier_that_policies_name_and_nobody_made_is_told():
+    lost = [documents.policy(f"p{index:02}", tier="lost") for index in range(12)]
+    found = [documents.policy("a", tier="found"), documents.tier("found"), documents.policy("b"), *lost]
+    [condition] = missing_tiers({item.key: item for item in found})
+    assert (condition.subject, condition.is_normal) == ("Tier lost", False)
+    assert "NetworkPolicy ns/p00" in condition.message
+    assert condition.message.endswith("and 2 more")
+    assert missing_tiers({item.key: item for item in found if item.spec != lost[0].spec}) == []
+
+
+def test_settings_that_do_nothing_are_told_by_document():
+    spec = {"bpfEnabled": True, "logPrefix": "x", "ipv6Support": True}
+    kind = {"apiVersion": "projectcalico.org/v3", "kind": "FelixConfiguration"}
+    made = [decode({**kind, "metadata": {"name": "default"}, "spec": spec}), documents.tier("t")]
+    [condition] = settings_without_effect(made)
+    assert (condition.subject, condition.reason) == ("FelixConfiguration default", "SettingsWithoutEffect")
+    assert condition.message.endswith(": bpfEnabled, ipv6Support")
+    assert (
+        settings_without_effect([decode({**kind, "metadata": {"name": "default"}, "spec": {"logPrefix": "x"}})]) == []
+    )

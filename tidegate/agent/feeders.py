@@ -21,7 +21,7 @@ from tidegate.store.last_valid import Changes, Problem, ProblemKind
 from tidegate.store.tree import StoreError
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired
-from tidegate.sync.enforcement import not_enforced, settings_without_effect
+from tidegate.sync.enforcement import missing_tiers, not_enforced, settings_without_effect
 from tidegate.sync.links import link_changes, read_links
 from tidegate.sync.loop import ApplyLoop
 
@@ -104,6 +104,7 @@ class Feeders:
         resources = self.desired.resources
         idle = [*not_enforced(resources), *settings_without_effect(resources.values())]
         self.conditions.replace(ConditionType.NOT_ENFORCED, idle, now)
+        self.conditions.replace(ConditionType.TIER_MISSING, missing_tiers(resources), now)
         structlog.get_logger().info("resources read", updates=len(changes.updates), problems=len(changes.problems))
 
     def _say(self, of_type: ConditionType, *, is_true: bool, reason: str, message: str = "") -> None:

@@ -28,6 +28,8 @@ class ConditionType(StrEnum):
     """A document is not valid any more; its last valid meaning is still in force."""
     NOT_ENFORCED = "NotEnforced"
     """A document is valid and of a kind that does nothing yet."""
+    TIER_MISSING = "TierMissing"
+    """Policies name a tier that does not exist: they are asked behind all others, and deny what they do not decide."""
     INTERFACE_MISSING = "InterfaceMissing"
     """No route leads to a local workload, so nothing is enforced for it and it has no link to be reached by."""
     HOST_ENDPOINT_IDLE = "HostEndpointIdle"
@@ -41,6 +43,7 @@ _FAULTS = frozenset(
         ConditionType.INVALID_RESOURCE,
         ConditionType.STALE_RESOURCE,
         ConditionType.NOT_ENFORCED,
+        ConditionType.TIER_MISSING,
         ConditionType.INTERFACE_MISSING,
         ConditionType.HOST_ENDPOINT_IDLE,
     }

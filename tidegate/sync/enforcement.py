@@ -3,10 +3,11 @@
 Whoever writes a policy believes that it is in force. Where it is not, status says so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from policy.resources.felix import FelixConfiguration
 from policy.resources.metadata import Resource, ResourceKey
+from policy.resources.policies import RESERVED_TIERS, GlobalNetworkPolicy, NetworkPolicy, Tier
 from tidegate.config.felix import without_effect
 from tidegate.sync.conditions import Condition, ConditionType
 
@@ -18,6 +19,9 @@ NOT_ENFORCED = {
     "StagedKubernetesNetworkPolicy": "staged policy is checked and does nothing",
 }
 """What an operator would be wrong to believe, by kind."""
+
+_SHOWN = 10
+"""Policies in one message."""
 
 
 def not_enforced(keys: Iterable[ResourceKey]) -> list[Condition]:
@@ -48,3 +52,27 @@ def settings_without_effect(resources: Iterable[Resource]) -> list[Condition]:
         for item in resources
         if isinstance(item, FelixConfiguration) and (idle := without_effect(item))
     ]
+
+
+def missing_tiers(resources: Mapping[ResourceKey, Resource]) -> list[Condition]:
+    """A condition for each tier that policies name and nobody made, or somebody deleted while it was in use.
+
+    Calico's API server refuses to delete such a tier, and to make such a policy; behind files there is nobody to refuse.
+    """
+    named: dict[str, list[ResourceKey]] = {}
+    for key, item in resources.items():
+        if isinstance(item, NetworkPolicy | GlobalNetworkPolicy):
+            named.setdefault(item.spec.tier, []).append(key)
+    known = RESERVED_TIERS.keys() | {key.name for key in resources if key.kind == Tier.KIND}
+    return [_missing(tier, sorted(named[tier])) for tier in sorted(named.keys() - known)]
+
+
+def _missing(tier: str, policies: list[ResourceKey]) -> Condition:
+    shown = ", ".join(map(str, policies[:_SHOWN])) + (f" and {len(policies) - _SHOWN} more" * (len(policies) > _SHOWN))
+    return Condition(
+        type=ConditionType.TIER_MISSING,
+        is_true=True,
+        reason="NoSuchTier",
+        message=f"there is no such tier: asked behind all others, with Deny at the end: {shown}",
+        subject=f"Tier {tier}",
+    )
