@@ -3,7 +3,8 @@
 Two things differ. The v3 metadata is kept in an annotation, because labels and annotations of v3 need not be possible
 in storage; where the annotation is, it is what counts. And a policy of the default tier may be stored under another
 name than its own, `default.<name>`, which older versions did: the name in the annotation is the policy's (Calico: the
-policy name migrator renames them in the end). A stored name without the annotation is the policy's name, prefix and all.
+policy name migrator renames them in the end). A stored name without the annotation is the policy's name, prefix and
+all.
 """
 
 import json

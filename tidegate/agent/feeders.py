@@ -14,6 +14,7 @@ from policy.resources.felix import FelixConfiguration
 from policy.resources.kube_node import Node
 from policy.resources.metadata import ResourceKey
 from reconcile.clock import Clock
+from reconcile.instant import WallInstant
 from tidegate.config import felix
 from tidegate.config.sources import Given
 from tidegate.store.files import FileSource
@@ -29,6 +30,8 @@ Configure = Callable[[Sequence[Given]], bool]
 """Told what documents say about the configuration; whether another run follows for it."""
 
 RETRY_SECONDS = 1.0
+_QUIET = frozenset(("Pod", "Namespace", "ServiceAccount", "WorkloadEndpoint"))
+"""Kinds that come and go all the time, and of which nothing is said."""
 _CONFIGURING = frozenset((FelixConfiguration.KIND, Node.KIND))
 """Kinds that say how a node is configured: a selector looks at the node's labels."""
 SETTLE_SECONDS = 0.05
@@ -101,11 +104,16 @@ class Feeders:
         ):
             problems = [problem for problem in changes.problems if problem.kind is kind]
             self.conditions.replace(of_type, _as_conditions(of_type, problems), now)
+        if not changes.updates or any(update.key.kind not in _QUIET for update in changes.updates):
+            self._look_at_effects(now)
+        structlog.get_logger().info("resources read", updates=len(changes.updates), problems=len(changes.problems))
+
+    def _look_at_effects(self, now: WallInstant) -> None:
+        """What is valid and does less than its author may think. Looks at everything."""
         resources = self.desired.resources
         idle = [*not_enforced(resources), *settings_without_effect(resources.values())]
         self.conditions.replace(ConditionType.NOT_ENFORCED, idle, now)
         self.conditions.replace(ConditionType.TIER_MISSING, missing_tiers(resources), now)
-        structlog.get_logger().info("resources read", updates=len(changes.updates), problems=len(changes.problems))
 
     def _say(self, of_type: ConditionType, *, is_true: bool, reason: str, message: str = "") -> None:
         condition = Condition(type=of_type, is_true=is_true, reason=reason, message=message)

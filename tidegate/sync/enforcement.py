@@ -57,7 +57,7 @@ def settings_without_effect(resources: Iterable[Resource]) -> list[Condition]:
 def missing_tiers(resources: Mapping[ResourceKey, Resource]) -> list[Condition]:
     """A condition for each tier that policies name and nobody made, or somebody deleted while it was in use.
 
-    Calico's API server refuses to delete such a tier, and to make such a policy; behind files there is nobody to refuse.
+    Calico's API server refuses to delete such a tier, and to make such a policy; behind files nobody can refuse.
     """
     named: dict[str, list[ResourceKey]] = {}
     for key, item in resources.items():
