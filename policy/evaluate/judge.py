@@ -75,7 +75,7 @@ class _Judgement:
             verdict = walk(self._question(ask))
         else:
             verdict = _decided(reason, is_allowed=reason is not Happened.TUNNEL_DENIED)
-        at = f"{ask.place} of host endpoint {ask.who.host}"
+        at = f"{ask.place} {ask.direction} of host endpoint {ask.who.host}"
         return replace(verdict, trace=tuple(replace(step, at=at) for step in verdict.trace))
 
     def _exception(self, ask: Ask) -> Happened | None:

@@ -81,7 +81,7 @@ def test_both_oracles_say(source, destination, port, wanted):
 def test_the_answer_says_which_host_endpoint_was_asked_where():
     side = verdict(WORLD, {"pod": "ns/w"}, 81)["ingress"]
     assert (side["tier"], side["policy"], side["rule"]) == ("default", "web", -1)
-    assert side["trace"][-1]["at"] == "forward of host endpoint n1-eth0"
+    assert side["trace"][-1]["at"] == "forward ingress of host endpoint n1-eth0"
 
 
 def test_a_node_has_the_address_that_its_node_document_says():
