@@ -31,6 +31,18 @@ def direct(field: Field) -> Iterator[Running]:
 
 
 @contextmanager
+def plain_dnsmasq(field: Field) -> Iterator[Running]:
+    """Dnsmasq as a forwarder that keeps nothing and knows no sets."""
+    words = [
+        *("dnsmasq", "--no-daemon", "--no-resolv", "--no-hosts", "--conf-file=/dev/null", "--cache-size=0"),
+        *(f"--server={UPSTREAM}", f"--listen-address={NODE_ADDRESS}", "--bind-interfaces", "--user=root"),
+        "--dns-forward-max=10000",
+    ]
+    with _forwarder(field, "dnsmasq", words) as result:
+        yield result
+
+
+@contextmanager
 def dnsmasq(field: Field) -> Iterator[Running]:
     """Dnsmasq with `nftset`: one libnftables call per address."""
     with _set_table(field, "dnsmasq"):
