@@ -10,6 +10,9 @@ MODULES="
   dnsagent/codec.py dnsagent/chain.py dnsagent/match.py dnsagent/queries.py dnsagent/guard.py dnsagent/cache.py
   dnsagent/element_table.py dnsagent/learn.py dnsagent/plan.py dnsagent/hold.py dnsagent/denied.py
   dnsagent/kernel_sets.py dnsagent/journal.py dnsagent/poller.py dnsagent/packet_loop.py
+  dnsagent/framing.py dnsagent/relay.py dnsagent/forward/messages.py dnsagent/forward/store.py
+  dnsagent/forward/questions.py dnsagent/forward/lists.py dnsagent/forward/tunnels.py dnsagent/forward/zones.py
+  dnsagent/forward/forwarder.py
   nfq/held.py nfq/holder.py nfq/packet.py nfq/queue_messages.py nfq/raw.py nfq/log_messages.py nfq/nflog.py
   nfq/binding.py nfq/supervise.py nfq/counters.py nft/elements.py nft/element_wire.py
 "
@@ -18,11 +21,11 @@ stamp=.venv/tidegate-native
 now=$(cat $MODULES uv.lock deploy/native.sh | sha256sum)
 if [ "$(cat "$stamp" 2>/dev/null)" = "$now" ]; then
   # A checkout gives sources new times, not new contents; tests look at the times.
-  touch -c dnsagent/*.so nfq/*.so nft/*.so
+  touch -c dnsagent/*.so dnsagent/*/*.so nfq/*.so nft/*.so
   exit 0
 fi
 
-remove() { rm -f "$stamp" ./*__mypyc.*.so dnsagent/*.so nfq/*.so nft/*.so netlink/*.so; }
+remove() { rm -f "$stamp" ./*__mypyc.*.so dnsagent/*.so dnsagent/*/*.so nfq/*.so nft/*.so netlink/*.so; }
 
 echo "native: compiling the packet path" >&2
 remove

@@ -19,7 +19,7 @@ from dnsagent.forward.messages import Asked, Rcode, malformed_reply, read_query
 from dnsagent.forward.questions import QuestionRules, Refusal, Refused, judge, not_admitted
 from dnsagent.forward.store import ReplyStore
 from dnsagent.forward.streams import Addresses, Conversation, Conversations
-from dnsagent.forward.tunnels import TunnelWatch
+from dnsagent.forward.tunnels import TunnelWatch, split
 from dnsagent.forward.upstreams import UpstreamServer, tls_context
 from dnsagent.forward.zones import LocalZones
 from dnsagent.learn import Learner, Packet
@@ -39,10 +39,14 @@ SUSPICIOUS_SCORE = 50
 """From here on `status` tells of it."""
 MAX_REPORTED = 20
 _RECEIVE_BYTES = 4096
+_CONFIGURED = (b"", 0)
+"""Stands for the configured upstreams, where a server would."""
 _ANCILLARY_BYTES = 128
 
 Learn = Callable[[Iterable[Packet], Instant], None]
 Steer = Callable[[int, int], None]
+Suspicion = Callable[[str, str, int], None]
+"""Told of an endpoint and a domain that look like a tunnel, with the score; once a minute at most."""
 
 
 class Proxy:
@@ -56,15 +60,16 @@ class Proxy:
         poller: Poller,
         steer: Steer,
         random_id: Callable[[], int],
+        on_suspicion: Suspicion,
     ) -> None:
-        self.trouble = ""
-        """What does not work, for `status`."""
+        self._files_trouble = self._listening_trouble = ""
         self.tunnels = TunnelWatch()
         self._learner = learner
         self._learn = learn
         self._clock = clock
         self._poller = poller
         self._steer = steer
+        self._on_suspicion = on_suspicion
         self._counters = learner.counters
         self._options = ForwarderOptions()
         self._rules = QuestionRules()
@@ -79,6 +84,8 @@ class Proxy:
         self._listeners: list[socket.socket] = []
         self._speakers: dict[tuple[bytes, int], socket.socket] = {}
         self._next_attempt_at: Instant | None = None
+        self._ready: list[Reply] = []
+        """Replies of this round of the loop, not learned and not sent yet."""
 
     # --- the loop's side ---
 
@@ -88,7 +95,11 @@ class Proxy:
             self._configure(snapshot.forwarder, breathe)
         is_needed = any(endpoint.is_proxied for endpoint in snapshot.endpoints.values())
         place = (snapshot.intercept_port, snapshot.intercept_mark, snapshot.intercept_table) if is_needed else (0, 0, 0)
-        if place != self._place:
+        servers = self._learner.plan.servers
+        if self._groups.keys() - servers - {_CONFIGURED}:
+            # Servers that are not trusted any more; what is under way to others is asked again by the clients.
+            self._start_forwarder()
+        if place != self._place or (is_needed and servers != self._speakers.keys()):
             self._stop_listening()
             self._place = place
             self._next_attempt_at = now if is_needed else None
@@ -99,8 +110,9 @@ class Proxy:
         return self._streams.take(client, addresses)
 
     def expire(self, now: Instant) -> None:
-        """Ends attempts, idle connections, and pauses."""
+        """Ends attempts, idle connections and pauses, and sends what this round of the loop has made ready."""
         self._perform(self._forwarder.expire(now), now)
+        self._tell(now)
         self._streams.expire(now)
         for upstream in self._upstreams:
             upstream.expire(now)
@@ -119,6 +131,11 @@ class Proxy:
         self._close_upstreams()
 
     @property
+    def trouble(self) -> str:
+        """What does not work, for `status`."""
+        return "; ".join(filter(None, (self._listening_trouble, self._files_trouble)))
+
+    @property
     def state(self) -> dict[str, object]:
         """For `status`."""
         return {
@@ -135,7 +152,7 @@ class Proxy:
         return [
             {
                 "endpoint": endpoint,
-                "domain": str(DomainName.of(labels_of(parent))),
+                "domain": text_of(parent),
                 "score": score,
                 "is_quarantined": self.tunnels.is_quarantined(endpoint, parent, now),
             }
@@ -160,10 +177,15 @@ class Proxy:
             refuses=options.refuses,
             lists=lists,
         )
+        self._start_forwarder()
+        self._files_trouble = "; ".join(troubles)
+
+    def _start_forwarder(self) -> None:
+        """Anew, with nothing under way and nothing kept."""
         self._close_upstreams()
+        options = self._options
         store = ReplyStore(options.cache_bytes, options.stale_seconds)
         self._forwarder = Forwarder(store, self._random_id, self._counters, strips_ech=options.strips_ech)
-        self.trouble = "; ".join(troubles)
 
     def _read_lists(self, files: tuple[str, ...], troubles: list[str], breathe: Callable[[], None]) -> DenyList:
         lists = DenyList()
@@ -198,7 +220,7 @@ class Proxy:
 
     def _group(self, server: tuple[bytes, int]) -> Group:
         """Who is asked for a question to that server."""
-        place = (b"", 0) if self._options.upstreams else server
+        place = _CONFIGURED if self._options.upstreams else server
         group = self._groups.get(place)
         if group is None:
             address = socket.inet_ntop(socket.AF_INET if len(server[0]) == 4 else socket.AF_INET6, server[0])
@@ -221,6 +243,9 @@ class Proxy:
     def _open(self, now: Instant) -> None:
         port, mark, table = self._place
         try:
+            # Whoever cannot be answered must not be taken over: a server on this host may have its address for itself.
+            for server in self._learner.plan.servers:
+                self._speakers[server] = speaker(*server, self._learner.plan.snapshot.agent_mark)
             self._steer(mark, table)
             for family in (socket.AF_INET, socket.AF_INET6):
                 made = datagram_listener(family, port)
@@ -229,10 +254,10 @@ class Proxy:
                     self._poller.watch(made.fileno(), self._receiving(made))
         except OSError as error:
             self._stop_listening()
-            self.trouble = f"the forwarder cannot listen on port {port}: {error.strerror}"
+            self._listening_trouble = f"the forwarder cannot take over questions to port {port}: {error.strerror}"
             self._next_attempt_at = Instant(now + RETRY_SECONDS)
             return
-        self._next_attempt_at = None
+        self._next_attempt_at, self._listening_trouble = None, ""
 
     def _stop_listening(self) -> None:
         for each in self._listeners:
@@ -243,19 +268,12 @@ class Proxy:
             each.close()
         self._speakers.clear()
 
-    def _speaker(self, server: bytes, port: int) -> socket.socket:
-        made = self._speakers.get((server, port))
-        if made is None:
-            made = self._speakers[server, port] = speaker(server, port, self._learner.plan.snapshot.agent_mark)
-        return made
-
     # --- questions ---
 
     def _receiving(self, listening: socket.socket) -> Callable[[int], None]:
         def receive(events: int) -> None:
             del events
             now = self._clock.now()
-            replies: list[Reply] = []
             for _ in range(DATAGRAMS):
                 try:
                     data, ancillary, _, source = listening.recvmsg(_RECEIVE_BYTES, _ANCILLARY_BYTES)
@@ -266,13 +284,12 @@ class Proxy:
                     self._counters["proxy-not-a-server"] += 1
                     continue
                 client = socket.inet_pton(listening.family, source[0])
-                replies += self._ask(data, (client, source[1], *server), None, now)
-            self._tell(replies, now)
+                self._ready += self._ask(data, (client, source[1], *server), None, now)
 
         return receive
 
     def _on_message(self, conversation: Conversation, data: bytes, now: Instant) -> None:
-        self._tell(self._ask(data, conversation.addresses, conversation, now), now)
+        self._ready += self._ask(data, conversation.addresses, conversation, now)
 
     def _ask(self, data: bytes, addresses: Addresses, conversation: Conversation | None, now: Instant) -> list[Reply]:
         """What is to be said at once."""
@@ -311,6 +328,9 @@ class Proxy:
         if endpoint is not None:
             score = self.tunnels.note(endpoint.id, asked.name, asked.type, now)
             limit = self._options.quarantine_score
+            if score >= SUSPICIOUS_SCORE and self.tunnels.is_news(endpoint.id, asked.name):
+                self._counters["proxy-tunnels-suspected"] += 1
+                self._on_suspicion(endpoint.id, text_of(split(asked.name)[1]), score)
             if limit and score >= limit and not self.tunnels.is_quarantined(endpoint.id, asked.name, now):
                 self._counters["proxy-quarantines"] += 1
                 until = Instant(now + self._options.quarantine_seconds)
@@ -337,7 +357,7 @@ class Proxy:
 
     def _perform(self, outcome: tuple[list[Reply], list[Send]], now: Instant) -> None:
         replies, sends = outcome
-        self._tell(replies, now)
+        self._ready += replies
         self._send(sends, now)
 
     def _send(self, sends: list[Send], now: Instant) -> None:
@@ -345,23 +365,26 @@ class Proxy:
             if each.upstream < len(self._upstreams):
                 self._upstreams[each.upstream].send(each.data, over_stream=each.over_stream, now=now)
 
-    def _tell(self, replies: list[Reply], now: Instant) -> None:
-        """Sends replies when what they teach is in the kernel."""
-        if not replies:
-            return
-        self._learn([self._packet(asker, data) for asker, data in replies if len(data) > 2 and data[3] & 15 == 0], now)
-        for asker, data in replies:
-            if data[3] & 15 == Rcode.NXDOMAIN:
-                self._note_unknown(asker)
-            if isinstance(asker.reply_to, Conversation):
-                self._streams.reply(asker.reply_to, data, now)
-            else:
-                self._send_datagram(asker, data)
+    def _tell(self, now: Instant) -> None:
+        """Sends the replies that are ready, when what they teach is in the kernel: one transaction for all of them."""
+        while self._ready:
+            replies, self._ready = self._ready, []
+            positive = [self._packet(asker, data) for asker, data in replies if data[3] & 15 == Rcode.NOERROR]
+            self._learn(positive, now)
+            for asker, data in replies:
+                if data[3] & 15 == Rcode.NXDOMAIN:
+                    self._note_unknown(asker)
+                if isinstance(asker.reply_to, Conversation):
+                    self._streams.reply(asker.reply_to, data, now)
+                else:
+                    self._send_datagram(asker, data)
 
     def _send_datagram(self, asker: Asker, data: bytes) -> None:
         family = socket.AF_INET if len(asker.client) == 4 else socket.AF_INET6
+        speaking = self._speakers.get((asker.server, asker.server_port))
+        if speaking is None:
+            return  # the server is trusted no more
         try:
-            speaking = self._speaker(asker.server, asker.server_port)
             speaking.sendto(data, (socket.inet_ntop(family, asker.client), asker.client_port))
         except OSError:
             self._counters["proxy-not-sent"] += 1
@@ -374,3 +397,8 @@ class Proxy:
     @staticmethod
     def _packet(asker: Asker, data: bytes) -> Packet:
         return Packet(asker.client, asker.client_port, asker.server, asker.server_port, data, is_stream=asker.is_stream)
+
+
+def text_of(name: bytes) -> str:
+    """A wire key as people write it."""
+    return str(DomainName.of(labels_of(name)))

@@ -36,7 +36,7 @@ _SECOND_LEVELS = frozenset({b"co", b"com", b"net", b"org", b"gov", b"edu", b"ac"
 class _Window:
     """A minute of one endpoint below one parent."""
 
-    __slots__ = ("began_at", "carriers", "entropy", "length", "names", "questions", "unknown")
+    __slots__ = ("began_at", "carriers", "entropy", "is_told", "length", "names", "questions", "unknown")
 
     def __init__(self, began_at: Instant) -> None:
         self.began_at = began_at
@@ -46,6 +46,7 @@ class _Window:
         self.entropy = 0.0
         self.carriers = 0
         self.unknown = 0
+        self.is_told = False
 
 
 class TunnelWatch:
@@ -68,6 +69,14 @@ class TunnelWatch:
             window.length += len(above)
             window.entropy += entropy(above)
         return _score(window)
+
+    def is_news(self, endpoint: str, name: bytes) -> bool:
+        """Whether nobody was told of this minute's window yet; he is now."""
+        window = self._windows.get((endpoint, split(name)[1]))
+        if window is None or window.is_told:
+            return False
+        window.is_told = True
+        return True
 
     def note_unknown(self, endpoint: str, name: bytes) -> None:
         """The name of a question noted before does not exist."""

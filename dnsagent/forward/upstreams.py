@@ -7,6 +7,7 @@ number of the server they come from; a connected socket takes none from anybody 
 import errno
 import socket
 import ssl
+from collections import deque
 from collections.abc import Callable
 from typing import Protocol, final
 
@@ -20,6 +21,8 @@ PORTS = 8
 """Source ports a server is asked from in turn: with the message's number 19 bits that a forger has to guess."""
 PORT_QUERIES = 4096
 """Then the port is changed."""
+RETIREMENT_SECONDS = 5.0
+"""How long answers to a former port are waited for."""
 DATAGRAMS = 32
 """Read at a time."""
 STREAM_BYTES = 1 << 14
@@ -55,6 +58,8 @@ class UpstreamServer:
         self._poller = poller
         self._context = context
         self._ports: list[socket.socket] = []
+        self._retired: deque[tuple[Instant, socket.socket]] = deque()
+        """Ports from which nothing is asked any more, until when."""
         self._turn = 0
         self._sent = 0
         self._stream: _Stream | None = None
@@ -63,31 +68,34 @@ class UpstreamServer:
     def send(self, data: bytes, *, over_stream: bool, now: Instant) -> None:
         """Asks; what goes wrong is told as `on_broken`, or not at all where only time tells."""
         if self.told.transport == "udp" and not over_stream:
-            self._send_datagram(data)
+            self._send_datagram(data, now)
         else:
             self._used_at = now
             self._send_on_stream(data)
 
     def expire(self, now: Instant) -> None:
-        """Closes a stream that nobody uses."""
+        """Closes a stream that nobody uses, and ports whose answers have had their time."""
+        while self._retired and self._retired[0][0] <= now:
+            self._close_port(self._retired.popleft()[1])
         if self._stream is not None and now - self._used_at > IDLE_SECONDS:
             self._close_stream()
 
     def close(self) -> None:
         """Closes everything."""
         self._close_stream()
-        while self._ports:
-            self._close_port(self._ports[0])
+        for port in (*self._ports, *(port for _, port in self._retired)):
+            self._close_port(port)
+        self._ports.clear()
+        self._retired.clear()
 
     # --- datagrams ---
 
-    def _send_datagram(self, data: bytes) -> None:
+    def _send_datagram(self, data: bytes, now: Instant) -> None:
         self._turn = (self._turn + 1) % PORTS
         self._sent += 1
         try:
             if self._sent % (PORTS * PORT_QUERIES) == 0 and self._ports:
-                # New numbers now and then; what is under way to the old one is asked again.
-                self._close_port(self._ports[0])
+                self._retired.append((Instant(now + RETIREMENT_SECONDS), self._ports.pop(0)))
             while len(self._ports) <= min(self._turn, PORTS - 1):
                 self._open_port()
             self._ports[self._turn].send(data)
@@ -110,7 +118,6 @@ class UpstreamServer:
         self._poller.watch(made.fileno(), lambda _: self._hear_datagrams(made))
 
     def _close_port(self, port: socket.socket) -> None:
-        self._ports.remove(port)
         self._poller.unwatch(port.fileno())
         port.close()
 

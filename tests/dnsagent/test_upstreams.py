@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dnsagent.forward import upstreams
 from dnsagent.forward.upstreams import IDLE_SECONDS, PORTS, UpstreamServer, tls_context
 from dnsagent.framing import frame
 from dnsagent.poller import Poller
@@ -81,6 +82,23 @@ def test_datagrams_come_from_several_ports_and_go_back_to_each(stage):
     stage.turn(lambda: len(stage.heard) == 3 * PORTS)
     assert len(ports) == PORTS
     assert {data for _, data in stage.heard} == {bytes([number]) * 24 for number in range(3 * PORTS)}
+
+
+def test_a_port_is_changed_now_and_then_and_the_former_one_still_heard(stage, monkeypatch):
+    monkeypatch.setattr(upstreams, "PORT_QUERIES", 1)
+    server = stage.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    server.bind(("127.0.0.1", 0))
+    upstream = stage.upstream("udp", server.getsockname()[1])
+    peers = []
+    for number in range(4 * PORTS):
+        upstream.send(bytes([number]) * 12, over_stream=False, now=NOW)
+        peers.append(server.recvfrom(100)[1])
+    assert len(set(peers)) > PORTS
+    for number, peer in enumerate(peers):
+        server.sendto(bytes([number]), peer)
+    stage.turn(lambda: len(stage.heard) == 4 * PORTS)
+    upstream.expire(Instant(NOW + upstreams.RETIREMENT_SECONDS))
+    assert len(stage.poller) <= PORTS
 
 
 def test_a_datagram_of_anybody_else_is_not_heard(stage):

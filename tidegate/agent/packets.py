@@ -102,7 +102,7 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
         clock=clock,
         poller=poller,
     )
-    proxy = Proxy(learner, loop.answers.learn, clock, poller, _steer, lambda: secrets.randbits(16))
+    proxy = Proxy(learner, loop.answers.learn, clock, poller, _steer, lambda: secrets.randbits(16), _suspect)
     interceptor = Interceptor(
         learner, lambda packet, now: loop.answers.learn((packet,), now), clock, poller, _steer, proxy.take
     )
@@ -130,6 +130,10 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Reader
         denied=SupervisedQueue(denied.number, lambda counters: RawQueue(denied, counters), now) if has_queues else None,
         log=SupervisedLog(queries.group, lambda counters: RawLog(queries, counters), now),
     )
+
+
+def _suspect(endpoint: str, domain: str, score: int) -> None:
+    log.warning("DNS looks like a tunnel", endpoint=endpoint, domain=domain, score=score)
 
 
 def _steer(mark: int, table: int) -> None:
