@@ -177,9 +177,16 @@ class RateLimit:
     burst_packets: int
 
 
+BUCKET_SECONDS = 60
+"""Longer than any bucket takes to fill up again."""
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimitPer:
-    """Goes on only while packets of the same key come slower than the rate: buckets in a dynamic set."""
+    """Goes on only while packets of the same key come slower than the rate: buckets in a dynamic set with timeouts.
+
+    A bucket that no packet asked for in `BUCKET_SECONDS` goes: the next packet gets a full one, as it would have then.
+    """
 
     set_name: str
     fields: tuple[Field, ...]

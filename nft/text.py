@@ -128,7 +128,7 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
         case expr.RateLimit():
             return _limit(item)
         case expr.RateLimitPer(set_name=name, fields=fields):
-            return f"update @{name} {{ {_fields(fields)} {_limit(item)} }}"
+            return f"update @{name} {{ {_fields(fields)} timeout {expr.BUCKET_SECONDS}s {_limit(item)} }}"
         case expr.NoTrack():
             return "notrack"
         case expr.Reject():

@@ -84,7 +84,7 @@ STATEMENTS = {
     RateLimit(5, "second", 0): "limit rate 5/second",
     RateLimit(5, "minute", 10): "limit rate 5/minute burst 10 packets",
     RateLimitPer("rates", (Field.IIFNAME,), 9, "second", 3): (
-        "update @rates { meta iifname limit rate 9/second burst 3 packets }"
+        "update @rates { meta iifname timeout 60s limit rate 9/second burst 3 packets }"
     ),
     NoTrack(): "notrack",
     Accept(): "accept",

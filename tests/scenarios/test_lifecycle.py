@@ -238,6 +238,8 @@ def test_d78_without_queues_the_fallback_is_named_and_nothing_opens(stage: Stage
     assert status["mode"]["in_force"] == "NoDelay"
     assert status["mode"]["wanted"] == "DelayDNSResponse"
     assert status["mode"]["reason"]
+    # This kernel would take the rules; one that really has no queues would refuse the whole table for them.
+    assert "queue" not in stage.lab.node.command("nft", "list table inet tidegate")
     address = stage.fresh4()
     stage.server.address("d78.test", address)
     stage.permit("ep1", "d78.test")

@@ -57,8 +57,7 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         Chain(names.DENY_EGRESS, _deny_egress(settings)),
         Chain(names.DENY_INGRESS, (_deny(settings),)),
         *_silent_chains(settings),
-        Chain(names.QUEUE_ANSWERS, (Rule((expr.Queue(settings.answer_queue, bypass=True),)),)),
-        Chain(names.QUEUE_DENIED, (Rule((expr.Queue(settings.denied_queue),)),)),
+        *_queue_chains(settings),
     )
 
 
@@ -174,6 +173,16 @@ def _deny_egress(settings: RenderSettings) -> tuple[Rule, ...]:
     if not settings.holds_denied:
         return (_deny(settings),)
     return (_hold_denied(settings), _deny(settings))
+
+
+def _queue_chains(settings: RenderSettings) -> tuple[Chain, ...]:
+    """Only those that are used: a kernel without queues refuses the rule."""
+    chains = []
+    if settings.holds_answers:
+        chains.append(Chain(names.QUEUE_ANSWERS, (Rule((expr.Queue(settings.answer_queue, bypass=True),)),)))
+    if settings.holds_denied:
+        chains.append(Chain(names.QUEUE_DENIED, (Rule((expr.Queue(settings.denied_queue),)),)))
+    return tuple(chains)
 
 
 def _silent_chains(settings: RenderSettings) -> tuple[Chain, ...]:
