@@ -5,10 +5,15 @@ What is skipped for that, or for any other reason, is compared with a list (`tes
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from nft import features
 from nft.errors import NftError
 from tests.lab import compiled, skips
+
+# How fast a machine makes examples is not what is tested: a busy one fails no test for it.
+settings.register_profile("tidegate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tidegate")
 
 
 @pytest.fixture(autouse=True)
