@@ -12,7 +12,7 @@ from policy.evaluate.path import Place
 from policy.evaluate.select import is_scoped, selection_mismatch
 from policy.evaluate.world import Holder, World
 from policy.resources.metadata import ObjectMeta
-from policy.resources.rule import EntityRule, ICMPFields, NodePeer, Rule
+from policy.resources.rule import EntityRule, ICMPFields, NodePeer, Rule, ServiceMatch
 from policy.resources.transport import Port
 from policy.rules import Action, Direction, IPAddress, IPNetwork, PortRange
 
@@ -145,7 +145,7 @@ def _plain_criteria(side: _Side) -> Iterator[Criterion]:
     if isinstance(entity, NodePeer):
         yield "nodes", _is_of_a_node(entity, side)
     if entity.services is not None:
-        yield "services", False  # services have addresses through EndpointSlices, and none was given
+        yield "services", _is_of_service(entity.services, side)
     if side.is_scoped:
         mismatches = [side.mismatch(holder) for holder in side.holders]
         yield next(filter(None, mismatches), "selector"), None in mismatches
@@ -155,6 +155,20 @@ def _is_of_a_node(entity: NodePeer, side: _Side) -> bool:
     world = side.question.world
     wanted = world.selector(entity.node_selector)
     return any(side.address in node.addresses for node in world.nodes if wanted.matches(node.metadata.labels))
+
+
+def _is_of_service(wanted: ServiceMatch, side: _Side) -> bool:
+    """Whether an endpoint of the Service that takes connections is here; as a destination, on this port."""
+    question = side.question
+    service = (wanted.namespace or question.owner.namespace, wanted.name)
+    here = (question.packet.protocol, side.port)
+    return any(
+        side.name == "source" or any((port.protocol, port.port) == here for port in part.ports)
+        for part in question.world.slices
+        if (part.metadata.namespace, part.service) == service
+        for endpoint in part.endpoints
+        if endpoint.is_ready and side.address in endpoint.addresses
+    )
 
 
 def _is_known_by_name(side: _Side) -> bool:

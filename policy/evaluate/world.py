@@ -14,6 +14,7 @@ from policy.domains import DomainPattern
 from policy.endpoints import endpoint_id, workload_endpoints
 from policy.resources.kube import Namespace, ServiceAccount
 from policy.resources.kube_node import Node
+from policy.resources.kube_service import EndpointSlice
 from policy.resources.metadata import Resource
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
@@ -65,6 +66,7 @@ class World:
         self.node_addresses = frozenset(address for node in nodes for address in node.addresses)
         self.holders = (*self.endpoints, *self.hosts, *sets)
         self.nodes = tuple(item for item in everything if isinstance(item, Node))
+        self.slices = tuple(item for item in everything if isinstance(item, EndpointSlice))
         self.policies = _policies_in_order(everything)
         self.tiers = _tiers_in_order(everything, self.policies)
 

@@ -30,6 +30,7 @@ from policy.hosts import Addresses
 from policy.resources.controllers import KubeControllersConfiguration
 from policy.resources.kube import Namespace, Pod, ServiceAccount
 from policy.resources.kube_node import Node
+from policy.resources.kube_service import EndpointSlice
 from policy.resources.metadata import Resource, ResourceKey
 from policy.resources.policies import GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.profile import Profile
@@ -87,7 +88,7 @@ class CalcGraph:
         #     Profile, Namespace, ServiceAccount ----> ProfileSource ------^            +------> Memberships
         #     HostEndpoint, Node, configuration ----> HostEndpointSource ---> LabelInheritance ---> LocalHostEndpoints
         #     NetworkSet, GlobalNetworkSet --------------------------------^
-        #     Node -------------------------------------------------------------------> Memberships
+        #     Node, EndpointSlice ----------------------------------------------------> Memberships
         #     Tier ----------------------------------> Resolver
         #     NetworkPolicy, GlobalNetworkPolicy ----> ActivePolicies
         #
@@ -119,6 +120,8 @@ class CalcGraph:
                 self._on_network_set(key, _expected(NetworkSet, resource))
             case "GlobalNetworkSet":
                 self._on_network_set(key, _expected(GlobalNetworkSet, resource))
+            case "EndpointSlice":
+                self._memberships.on_slice(key, _expected(EndpointSlice, resource))
             case _:
                 self._on_subject(key, resource)
 

@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from typing import TypeVar
 
 from policy.resources.kube_node import Node
+from policy.resources.kube_service import EndpointSlice
 from policy.resources.metadata import ResourceKey
 from policy.resources.sets import GlobalNetworkSet, NetworkSet
 from policy.resources.workload import EndpointPort, HostEndpoint, WorkloadEndpoint
@@ -26,6 +27,9 @@ class Contribution:
     """On each of the addresses in `nets`; empty for network sets."""
     domains: tuple[str, ...] = ()
     """Canonical text, `*` spanning labels; empty for endpoints."""
+
+
+NOTHING = Contribution()
 
 
 def exchanged(before: Contribution, after: Contribution) -> tuple[Contribution, Contribution]:
@@ -67,6 +71,17 @@ def is_node(item: ItemID) -> bool:
 def of_node(node: Node) -> Contribution:
     """Addresses."""
     return Contribution(tuple(ip_network(address) for address in node.addresses))
+
+
+def of_slice(endpoints: EndpointSlice) -> Contribution:
+    """Addresses of the endpoints that take connections, and on each of them the ports of the slice.
+
+    A port without a number ("every port") is none: a set of ports cannot say it, and policy fails closed.
+    """
+    ready = (endpoint for endpoint in endpoints.endpoints if endpoint.is_ready)
+    addresses = (address for endpoint in ready for address in endpoint.addresses if not isinstance(address, str))
+    ports = (EndpointPort(protocol=port.protocol, port=port.port) for port in endpoints.ports if port.port is not None)
+    return Contribution(_once(map(ip_network, addresses)), _once(ports))
 
 
 def of_network_set(network_set: NetworkSet | GlobalNetworkSet) -> Contribution:

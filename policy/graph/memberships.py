@@ -2,6 +2,7 @@
 
     items' labels ---> SelectorIndex ---> matches ---+
     items' addresses, ports, domains ----------------+--> members of sets --> Sequencer
+    slices of Services (no selector is about them) --+
 
 A set that nobody refers to any more is kept until the next flush: it is often wanted again at once, when one policy
 goes and another one comes.
@@ -20,14 +21,15 @@ from policy.graph.definitions import (
     ServiceDefinition,
 )
 from policy.graph.inheritance import LabelsChanged
-from policy.graph.items import Contribution, ItemID, exchanged, is_node
+from policy.graph.items import NOTHING, Contribution, ItemID, exchanged, is_node
 from policy.graph.matching import SelectorIndex
 from policy.graph.members import NetMembers, PortMembers
 from policy.graph.names import Existence, NameMembers
 from policy.graph.sequencer import Sequencer
+from policy.graph.services import ServiceSlices
+from policy.resources.kube_service import EndpointSlice
+from policy.resources.metadata import ResourceKey
 from policy.selectors import Selector
-
-_NOTHING = Contribution()
 
 
 class GatheredSet(Protocol):
@@ -52,6 +54,7 @@ class Memberships:
         # Nodes have an index of their own: a rule about endpoints must not see them, nor one about nodes the endpoints.
         self._indexes: dict[bool, SelectorIndex[ItemID]] = {False: SelectorIndex(), True: SelectorIndex()}
         self._contributions: dict[ItemID, Contribution] = {}
+        self._services = ServiceSlices()
         self._references: Counter[Definition] = Counter()
         self._sets: dict[Definition, GatheredSet] = {}
         self._by_selector: dict[tuple[bool, Selector], dict[Definition, None]] = {}
@@ -83,7 +86,7 @@ class Memberships:
 
     def on_contribution(self, item: ItemID, contribution: Contribution) -> None:
         """What an item brings changed."""
-        before = self._contributions.get(item, _NOTHING)
+        before = self._contributions.get(item, NOTHING)
         if contribution == before:
             return
         self._contributions[item] = contribution
@@ -96,7 +99,7 @@ class Memberships:
 
     def on_labels(self, change: LabelsChanged) -> None:
         """An item's labels changed, or it is gone."""
-        contribution = self._contributions.get(change.item, _NOTHING)
+        contribution = self._contributions.get(change.item, NOTHING)
         of_nodes = is_node(change.item)
         for match in self._indexes[of_nodes].on_labels(change.item, change.labels):
             for definition in self._by_selector[of_nodes, match.selector]:
@@ -105,11 +108,18 @@ class Memberships:
         if change.labels is None:
             self._contributions.pop(change.item, None)
 
+    def on_slice(self, key: ResourceKey, endpoints: EndpointSlice | None) -> None:
+        """Endpoints of a Service changed."""
+        self._services.on_slice(key, endpoints)
+
     # --- Sets ---
 
     def _create(self, definition: Definition) -> None:
         members = self._sets[definition] = self._new_set(definition)
-        selector = _selector(definition)
+        if isinstance(definition, ServiceDefinition):
+            self._services.add(definition, members)
+            return
+        selector = definition.selector
         if selector is None:
             return
         of_nodes = isinstance(definition, NodesDefinition)
@@ -119,7 +129,7 @@ class Memberships:
             index.add(selector)
         self._by_selector[of_nodes, selector][definition] = None
         for item in index.items_of(selector):
-            members.add(self._contributions.get(item, _NOTHING))
+            members.add(self._contributions.get(item, NOTHING))
 
     def _new_set(self, definition: Definition) -> GatheredSet:
         match definition:
@@ -136,7 +146,10 @@ class Memberships:
 
     def _remove(self, definition: Definition) -> None:
         self._sets.pop(definition).close()
-        selector = _selector(definition)
+        if isinstance(definition, ServiceDefinition):
+            self._services.discard(definition)
+            return
+        selector = definition.selector
         if selector is None:
             return
         of_nodes = isinstance(definition, NodesDefinition)
@@ -144,7 +157,3 @@ class Memberships:
         if not self._by_selector[of_nodes, selector]:
             del self._by_selector[of_nodes, selector]
             self._indexes[of_nodes].discard(selector)
-
-
-def _selector(definition: Definition) -> Selector | None:
-    return None if isinstance(definition, ServiceDefinition) else definition.selector

@@ -67,7 +67,8 @@ def test_a_host_may_come_with_one_of_its_addresses():
         ({"family": 5}, "family"),
         ({"protocol": "ICMP", "family": 6}, "family"),
         ({"dport": 443}, "dport"),
-        ({"service": "prod/web"}, "service"),
+        ({"service": "web"}, "service"),
+        ({"service": "prod/web/x"}, "service"),
     ],
 )
 def test_a_fault_is_located(changes, path):

@@ -72,3 +72,68 @@ def test_what_cannot_be_is_located(source, destination, fields, path):
     with pytest.raises(ProbeError) as caught:
         packet(source, destination, **fields)
     assert caught.value.path == path
+
+
+# --- Services ---
+
+
+def object_of(kind, name, **fields):
+    version = "v1" if kind == "Service" else "discovery.k8s.io/v1"
+    labels = {"kubernetes.io/service-name": "web"}
+    metadata = {"name": name, "namespace": "prod", "labels": labels}
+    made = decode({"apiVersion": version, "kind": kind, "metadata": metadata} | fields)
+    assert isinstance(made, Resource), made
+    return made
+
+
+def slice_of(name, *addresses, port=8080, port_name="http", ready=True):
+    endpoints = [{"addresses": [address], "conditions": {"ready": ready}} for address in addresses]
+    family = "IPv6" if ":" in addresses[0] else "IPv4"
+    ports = [{"name": port_name, "protocol": "TCP", "port": port}]
+    return object_of("EndpointSlice", name, addressType=family, endpoints=endpoints, ports=ports)
+
+
+SERVED = Roster(
+    [
+        pod("both", "10.65.0.2", "fd00:65::2"),
+        pod("six", "fd00:65::4"),
+        object_of("Service", "web", spec={"ports": [{"name": "http", "port": 80}, {"name": "dead", "port": 81}]}),
+        slice_of("down", "10.65.0.1", ready=False),
+        slice_of("other-port", "10.65.0.1", port_name="metrics"),
+        slice_of("four", "192.0.2.9", "10.65.0.2"),
+        slice_of("six", "2001:db8::9", port=8086),
+    ]
+)
+
+
+def through(source, **fields):
+    probe = {"from": {"pod": source}, "service": "prod/web", "protocol": "TCP", "port": 80} | fields
+    made = SERVED.packet(parse_probe(json.dumps(probe)))
+    return str(made.destination.address), made.destination_port
+
+
+def test_a_service_is_its_first_ready_endpoint_on_the_port_behind():
+    assert through("prod/both") == ("10.65.0.2", 8080)
+    assert through("prod/both", family=6) == ("2001:db8::9", 8086)
+    assert through("prod/six") == ("2001:db8::9", 8086)
+
+
+def test_an_endpoint_of_a_service_may_be_asked_for():
+    assert through("prod/both", to={"ip": "192.0.2.9"}) == ("192.0.2.9", 8080)
+    assert through("prod/both", to={"pod": "prod/both"}) == ("10.65.0.2", 8080)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({"service": "prod/db"}, "service"),
+        ({"port": 82}, "port"),
+        ({"protocol": "UDP"}, "port"),
+        ({"port": 81}, "service"),
+        ({"to": {"ip": "192.0.2.8"}}, "to"),
+    ],
+)
+def test_a_service_without_an_answer_is_located(fields, path):
+    with pytest.raises(ProbeError) as caught:
+        through("prod/both", **fields)
+    assert caught.value.path == path

@@ -89,6 +89,20 @@ def profile(name, **spec) -> Resource:
     return resource({"kind": "Profile", "metadata": {"name": name}, "spec": spec})
 
 
+def endpoint_slice(name, ip="", *, service="web", namespace="ns", ports=(), ready=True) -> Resource:
+    """A slice of a Service whose endpoints these are; ports are (name, protocol, number)."""
+    return resource(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": name, "namespace": namespace, "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv6" if ":" in ip else "IPv4",
+            "endpoints": [{"addresses": [part], "conditions": {"ready": ready}} for part in ip.split()],
+            "ports": [{"name": n, "protocol": proto, "port": number} for n, proto, number in ports],
+        }
+    )
+
+
 def node(name="node-1", ip="", *, labels=None, annotations=None) -> Resource:
     """A Node whose internal addresses these are."""
     addresses = [{"type": "InternalIP", "address": part} for part in ip.split()]

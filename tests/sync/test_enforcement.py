@@ -12,7 +12,7 @@ from tidegate.sync.enforcement import NOT_ENFORCED, missing_tiers, not_enforced,
 IN_FORCE = {
     "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "WorkloadEndpoint", "HostEndpoint", "KubeControllersConfiguration",
     "Profile",
-    "Namespace", "ServiceAccount", "Pod", "Node", "Service", "FelixConfiguration",
+    "Namespace", "ServiceAccount", "Pod", "Node", "Service", "EndpointSlice", "FelixConfiguration",
     "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
 }  # fmt: skip
 

@@ -1,9 +1,10 @@
 """Probes: questions about one connection, as lines of JSON.
 
 {"id": 1, "from": {"pod": "prod/web"}, "to": {"ip": "192.0.2.1"}, "protocol": "TCP", "port": 443}
+{"id": 2, "from": {"pod": "prod/web"}, "service": "prod/db", "protocol": "TCP", "port": 5432}
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policy.rules import EndpointID, IPAddress
 from tidegate.judge.errors import ProbeError
@@ -58,6 +59,9 @@ class Probe:
     icmp_code: int | None = None
     family: int | None = None
     """4 or 6: which addresses of dual-stack parties are meant."""
+    service: tuple[str, str] | None = None
+    """Namespace and name of the Service that is connected to: `port` is its port. The destination is the endpoint that
+    answers, or without an address any of them."""
 
 
 def parse_probe(line: str) -> Probe:
@@ -68,12 +72,13 @@ def parse_probe(line: str) -> Probe:
     """
     fields = Fields.parse(line, _KEYS)
     protocol = _protocol(fields)
-    if fields.text("service") is not None:
-        raise ProbeError("service", "cannot find this service: the resources have no services with endpoints")
+    service = _service(fields)
+    is_told = "to" in fields.values or service is None
     probe = Probe(
         id=fields.values.get("id"),
         source=_party(fields, "from"),
-        destination=_party(fields, "to"),
+        destination=_party(fields, "to") if is_told else PartyReference(path="service"),
+        service=service,
         protocol=protocol,
         family=_family(fields, protocol),
         port=fields.number("port", 0, 65535),
@@ -82,6 +87,16 @@ def parse_probe(line: str) -> Probe:
         icmp_code=fields.number("icmpCode", 0, 255),
     )
     return _completed(probe)
+
+
+def _service(fields: Fields) -> tuple[str, str] | None:
+    text = fields.text("service")
+    if text is None:
+        return None
+    namespace, _, name = text.partition("/")
+    if not (namespace and name) or "/" in name:
+        raise ProbeError("service", f"cannot be {text!r}: namespace/name is needed")
+    return namespace, name
 
 
 def _protocol(fields: Fields) -> int:
@@ -135,12 +150,8 @@ def _completed(probe: Probe) -> Probe:
     is_icmp, has_ports = probe.protocol in ICMP_FAMILY, probe.protocol in PORTED
     if has_ports and probe.port is None:
         raise ProbeError("port", "is missing: the protocol has ports")
-    return Probe(
-        id=probe.id,
-        source=probe.source,
-        destination=probe.destination,
-        protocol=probe.protocol,
-        family=probe.family,
+    return replace(
+        probe,
         port=probe.port if has_ports else None,
         source_port=(EPHEMERAL_PORT if probe.source_port is None else probe.source_port) if has_ports else None,
         icmp_type=(ECHO_REQUEST[probe.protocol] if probe.icmp_type is None else probe.icmp_type) if is_icmp else None,

@@ -1,6 +1,7 @@
 """Who is who: the parties of a probe become the addresses and endpoints of a packet."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 
 from policy.auto_hosts import host_endpoints
@@ -13,6 +14,7 @@ from policy.rules import EVERY_INTERFACE, EndpointID, IPAddress
 from tidegate.judge.errors import ProbeError
 from tidegate.judge.links import paper_links, uplink
 from tidegate.judge.probe import PartyReference, Probe
+from tidegate.judge.services import Services
 
 _UNTOLD_HOST = {4: ip_address("192.0.0.8"), 6: ip_address("100::8")}
 """A host's address where the probe gives none: a dummy and a discard-only address (RFC 7600, RFC 6666)."""
@@ -28,6 +30,7 @@ class Roster:
         self._hosts = {item.metadata.name: item for item in host_endpoints(known, links or {})}
         self.links: Links = {**paper_links(self._hosts.values()), **(links or {})}
         """Addresses by node and interface."""
+        self._services = Services(known)
         self._own = _own_addresses(known, self._hosts.values())
         self._by_address: dict[IPAddress, EndpointID] = {}
         for identity in sorted(self._endpoints, reverse=True):
@@ -37,8 +40,26 @@ class Roster:
         """The packet that the probe means.
 
         Raises:
-            ProbeError: a party does not exist, or has no address of the family.
+            ProbeError: a party does not exist, or has no address of the family; nobody is behind the Service.
         """
+        return self._direct(probe) if probe.service is None else self._through(probe.service, probe)
+
+    def _through(self, service: tuple[str, str], probe: Probe) -> Packet:
+        """The packet after the Service's destination NAT: to the endpoint that is asked for, or to the first."""
+        refusals, to = [], probe.destination
+        for address, port in self._services.backends(service, probe.protocol, probe.port):
+            behind = PartyReference(path="service", address=address, interface=to.interface)
+            try:
+                packet = self._direct(replace(probe, service=None, destination=behind, port=port))
+                if to.path == "service" or packet.destination == self._direct(replace(probe, service=None)).destination:
+                    return packet
+            except ProbeError as refusal:
+                refusals.append(refusal)
+        raise (
+            refusals[0] if refusals else ProbeError("to", f"cannot answer for the service: {to.name} is not behind it")
+        )
+
+    def _direct(self, probe: Probe) -> Packet:
         version = self._version(probe)
         return Packet(
             source=self._party(probe.source, version),

@@ -13,7 +13,6 @@ from tidegate.sync.conditions import Condition, ConditionType
 
 NOT_ENFORCED = {
     "IPPool": "pools are checked and do nothing: no addresses are assigned from them, and none are translated",
-    "EndpointSlice": "endpoints of services are read, but rules that name a service match nothing",
     "StagedNetworkPolicy": "staged policy is checked and does nothing",
     "StagedGlobalNetworkPolicy": "staged policy is checked and does nothing",
     "StagedKubernetesNetworkPolicy": "staged policy is checked and does nothing",

@@ -14,6 +14,7 @@ from policy.rules import (
     EndpointPolicy,
     EntityMatch,
     IPAddress,
+    IPSetKind,
     NodeState,
     PolicyID,
 )
@@ -132,8 +133,14 @@ class Interpreter:
             and not any(self.is_in(identity, address) for identity in match.not_sets)
             and (not (match.ports or match.port_sets) or is_port(match.ports, match.port_sets))
             and not is_port(match.not_ports, match.not_port_sets)
-            and (match.service_set is None or bool(self.members(match.service_set)))
+            and (match.service_set is None or self.is_service(match.service_set, address, protocol, port))
         )
+
+    def is_service(self, identity, address: IPAddress, protocol: int, port: int | None) -> bool:
+        kind, members = self.state.ip_sets[identity]
+        if kind is IPSetKind.NETS:
+            return self.is_in(identity, address)
+        return AddressPort(address, protocol, port) in members
 
     def members(self, identity):
         return self.state.ip_sets[identity][1]

@@ -6,6 +6,7 @@ from tests.policy.documents import (
     account,
     automatic_hosts,
     endpoint,
+    endpoint_slice,
     host_endpoint,
     namespace,
     network_set,
@@ -69,6 +70,19 @@ BY_NAME_NODE = policy(
 )
 BY_SET = policy("by-set", namespace="", selector="app == 'a'", egress=[to({"selector": "kind == 'out'"})])
 BY_SERVICE = policy("by-service", selector="app == 'a'", egress=[to({"services": {"name": "web"}})])
+FROM_SERVICE = policy(
+    "from-service",
+    namespace="",
+    selector="app == 'a'",
+    ingress=[{"action": "Allow", "source": {"services": {"name": "web", "namespace": "ns"}}}],
+)
+SLICE = endpoint_slice("web-1", "10.0.0.2 192.0.2.7", ports=[("http", "TCP", 8080)])
+SLICE_GROWN = endpoint_slice("web-1", "10.0.0.2 192.0.2.7 192.0.2.8", ports=[("http", "TCP", 8080)])
+SLICE_OTHER_PORT = endpoint_slice("web-1", "192.0.2.7", ports=[("http", "TCP", 8081), ("dns", "UDP", 53)])
+SLICE_UNREADY = endpoint_slice("web-1", "10.0.0.2 192.0.2.7", ports=[("http", "TCP", 8080)], ready=False)
+SLICE_OF_OTHER = endpoint_slice("web-1", "10.0.0.2", service="db", ports=[("http", "TCP", 8080)])
+SLICE_SECOND = endpoint_slice("web-2", "192.0.2.7 192.0.2.9", ports=[("http", "TCP", 8080)])
+SLICE_V6 = endpoint_slice("web-6", "fd00::7", ports=[("http", "TCP", 8080)])
 UNTRACKED = policy("to-b", namespace="", doNotTrack=True, applyOnForward=True, ingress=[{"action": "Deny"}])
 
 ETH0 = host_endpoint("eth0", "172.18.0.1", interfaceName="eth0", labels={"app": "b"}, ports=[("http", "TCP", 81)])
@@ -220,6 +234,16 @@ SEQUENCES: dict[str, list[State]] = {
         all_of(A, to_nodes(zone="a"), zoned("192.0.2.2", zone="b"), OUT_WIDER),
         all_of(A, zoned("192.0.2.2", zone="b"), NOT_SELECTED),
         all_of(A, to_nodes()),
+    ],
+    "endpoints of services come, change hands and go": [
+        all_of(A, BY_SERVICE, SLICE),
+        all_of(A, BY_SERVICE, FROM_SERVICE, SLICE, SLICE_SECOND),
+        all_of(A, BY_SERVICE, FROM_SERVICE, SLICE_GROWN, SLICE_SECOND, SLICE_V6),
+        all_of(A, BY_SERVICE, FROM_SERVICE, SLICE_OTHER_PORT, SLICE_SECOND),
+        all_of(A, BY_SERVICE, FROM_SERVICE, SLICE_UNREADY, SLICE_V6),
+        all_of(A, FROM_SERVICE, SLICE_OF_OTHER, SLICE_V6),
+        all_of(A, BY_SERVICE, SLICE, SLICE_SECOND),
+        all_of(A, SLICE),
     ],
     "services and policies of hosts": [all_of(A, BY_SERVICE), all_of(A, UNTRACKED), all_of(A, BY_SERVICE, UNTRACKED)],
 }
