@@ -35,6 +35,14 @@ kernel *ARGS: setup
 golden *ARGS: setup
     {{python}} -m tests.render.golden_files {{ARGS}}
 
+# judge so many random cases by the reference semantics and by the rendered rules, on every core
+oracles CASES="200000" *ARGS: setup
+    {{python}} -m tests.oracles {{CASES}} {{ARGS}}
+
+# judge so many random packets by both and by the kernel, in namespaces (root)
+oracles-kernel CASES="1000" *ARGS: setup
+    {{python}} -m tests.oracles --kernel {{CASES}} {{ARGS}}
+
 # the nft tests under Debian's kernels in emulated machines: native queue, other timeouts (root, a minute each)
 vm *PACKAGES: setup
     tests/vm/run.sh {{PACKAGES}}

@@ -3,6 +3,7 @@
 Every document is valid, so what decides is never that one of them was thrown away.
 """
 
+from ipaddress import ip_network
 from random import Random
 from typing import Any
 
@@ -107,7 +108,7 @@ def _profiles_of(chance: Random, namespace: str) -> list[str]:
 
 def _ports(chance: Random) -> list[Document]:
     return [
-        {"name": name, "protocol": chance.choice(["TCP", "UDP"]), "port": chance.choice(words.PORTS)}
+        {"name": name, "protocol": chance.choice(["TCP", "TCP", "UDP", "SCTP"]), "port": chance.choice(words.PORTS)}
         for name in some(chance, words.PORT_NAMES[:3], 0, 2)
     ]
 
@@ -221,26 +222,39 @@ def _kubernetes_rule(chance: Random, peers: str) -> Document:
     if chance.random() < 0.7:
         rule[peers] = [_peer(chance) for _ in range(chance.randint(1, 3))]
     if chance.random() < 0.6:
-        rule["ports"] = [
-            {
-                "protocol": chance.choice(list(words.WITH_PORTS)),
-                "port": chance.choice([*words.PORTS, *words.PORT_NAMES[:3]]),
-            }
-            for _ in range(chance.randint(1, 3))
-        ]
+        rule["ports"] = [_kubernetes_port(chance) for _ in range(chance.randint(1, 3))]
     return rule
+
+
+def _kubernetes_port(chance: Random) -> Document:
+    """A port, a range, a name, or all ports of a protocol."""
+    made: Document = {"protocol": chance.choice(list(words.WITH_PORTS))} if chance.random() < 0.8 else {}
+    if chance.random() < 0.9:
+        made["port"] = chance.choice([*words.PORTS, *words.PORT_NAMES[:3]])
+    if isinstance(made.get("port"), int) and chance.random() < 0.3:
+        made["endPort"] = made["port"] + chance.choice([0, 1, 400])
+    return made
 
 
 def _peer(chance: Random) -> Document:
     if chance.random() < 0.3:
         family = chance.choice([4, 6])
-        return {"ipBlock": {"cidr": chance.choice([*words.NETS[family], words.EVERYTHING[family]])}}
+        return {"ipBlock": _block(chance, chance.choice([*words.NETS[family], words.EVERYTHING[family]]), family)}
     peer: Document = {}
     if chance.random() < 0.7:
         peer["podSelector"] = _label_selector(chance)
     if chance.random() < 0.5 or not peer:
         peer["namespaceSelector"] = chance.choice([{}, {"matchLabels": {"team": "red"}}])
     return peer
+
+
+def _block(chance: Random, cidr: str, family: int) -> Document:
+    """A network, sometimes without some of the networks within it."""
+    outer = ip_network(cidr)
+    within = [net for net in words.NETS[family] if net != cidr and ip_network(net).subnet_of(outer)]
+    if not within or chance.random() < 0.5:
+        return {"cidr": cidr}
+    return {"cidr": cidr, "except": some(chance, within, 1, 2)}
 
 
 def _label_selector(chance: Random) -> Document:
@@ -268,6 +282,8 @@ def _policy(chance: Random, index: int, tier: str) -> Document:
     for direction in ("ingress", "egress"):
         if chance.random() < 0.7:
             spec[direction] = rules(chance, direction)
+            if not is_global:
+                _leave_out_namespaces(chance, spec[direction])
     if chance.random() < 0.4:
         spec["types"] = some(chance, ["Ingress", "Egress"], 1, 2)
     if is_global:
@@ -280,6 +296,14 @@ def _policy(chance: Random, index: int, tier: str) -> Document:
         return resource("GlobalNetworkPolicy", f"p{index}", spec, annotations=annotations)
     namespace = chance.choice(list(words.NAMESPACES))
     return resource("NetworkPolicy", f"p{index}", spec, namespace=namespace, annotations=annotations)
+
+
+def _leave_out_namespaces(chance: Random, made: list[Document]) -> None:
+    """In a namespaced policy a service may be one of its own namespace."""
+    for rule in made:
+        for side in ("source", "destination"):
+            if "services" in rule.get(side, {}) and chance.random() < 0.4:
+                del rule[side]["services"]["namespace"]
 
 
 def rules(chance: Random, direction: str) -> list[Document]:
@@ -303,7 +327,22 @@ def _rule(chance: Random, direction: str) -> Document:
     if direction == "egress" and action == "Allow" and chance.random() < 0.3:
         ports = {key: value for key, value in made.get("destination", {}).items() if key in ("ports", "notPorts")}
         made["destination"] = {"domains": some(chance, words.DOMAINS, 1, 2), **ports}
+    elif chance.random() < 0.1:
+        namespace, name = chance.choice(words.SERVICES)
+        made["destination" if direction == "egress" else "source"] = {
+            "services": {"name": name, "namespace": namespace}
+        }
+    _without_effect_here(chance, made, direction)
     return made
+
+
+def _without_effect_here(chance: Random, made: Document, direction: str) -> None:
+    """HTTP criteria are for another layer, annotations for people: neither may change a verdict."""
+    is_tcp = made.get("protocol") in (None, "TCP", 6)
+    if direction == "ingress" and made["action"] == "Allow" and is_tcp and chance.random() < 0.1:
+        made["http"] = {"methods": ["GET"], "paths": [{"prefix": "/api"}]}
+    if chance.random() < 0.05:
+        made["metadata"] = {"annotations": {"why": "because"}}
 
 
 def _protocol(chance: Random, made: Document, family: int) -> None:

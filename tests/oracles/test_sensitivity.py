@@ -53,6 +53,7 @@ FORGOTTEN = {
     },
     "icmp code": forget_code("icmp"),
     "not_icmp code": forget_code("not_icmp"),
+    "services": both(service_set=None),
     "names": lambda rule: replace(rule, destination=replace(rule.destination, domain_set=None)),
     "sides": lambda rule: replace(rule, source=rule.destination, destination=rule.source),
 }

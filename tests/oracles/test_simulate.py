@@ -7,6 +7,7 @@ import pytest
 from policy.evaluate import Frame, Happened, judge
 from policy.hosts import Tunnels
 from tests.oracles.cases import Case
+from tests.oracles.coverage import CRITERIA, MATCHED, counted
 from tests.oracles.shrink import shrunk
 from tests.oracles.worlds import make_world
 from tidegate.judge.answer import of_evaluation
@@ -49,6 +50,17 @@ def test_rendered_tunnels_say_what_evaluate_says():
             seen.update(side.deciding.happened for side in (verdict.egress, verdict.ingress) if side)
     assert seen[Happened.TUNNEL_ALLOWED]
     assert seen[Happened.TUNNEL_DENIED]
+
+
+def test_every_criterion_decides_something_and_both_verdicts_are_common():
+    """A field that the worlds never put to the test is one on which the oracles were never asked to agree."""
+    verdicts = Counter()
+    with counted() as decided_by:
+        for seed in range(WORLDS // 2):
+            case = Case(make_world(seed, PROBES))
+            verdicts.update(case.evaluated(packet).is_allowed for _, packet in case.packets)
+    assert {*CRITERIA, MATCHED} <= decided_by.keys(), decided_by
+    assert min(verdicts[True], verdicts[False]) > verdicts.total() / 10, verdicts
 
 
 def report(case, probe):

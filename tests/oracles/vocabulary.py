@@ -33,6 +33,9 @@ SELECTORS = [
 NAMESPACE_SELECTORS = ["all()", "global()", "team == 'red'", "team != 'red'", "!has(team)", "has(stage)"]
 ACCOUNT_SELECTORS = ["all()", "grade == 'gold'", "!has(grade)"]
 
+SERVICES = [("prod", "web"), ("prod", "db"), ("dev", "web")]
+"""Namespace and name."""
+
 NODES = ("node1", "node2")
 NODE_ADDRESSES = {4: "172.18.0.1", 6: "fd00:18::1"}
 OUTSIDE = {

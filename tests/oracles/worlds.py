@@ -7,12 +7,16 @@ from typing import Any
 
 import yaml
 
-from tests.oracles import administrators, documents
+from tests.oracles import administrators, documents, services
 from tests.oracles import vocabulary as words
 from tests.oracles.documents import Document
 
 Probe = dict[str, Any]
 """A packet as `tidegate eval` reads it."""
+
+MORE = {"administrators": administrators.documents, "services": services.documents}
+"""Further documents of a world, by what they are about: each with chances of its own, so that one more maker does not
+change what the others make. To add a kind, add its maker here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         *documents.profiles(chance),
         *made_tiers,
         *documents.policies(chance, known),
-        *administrators.documents(Random(f"administrators of {seed}")),
+        *(made for about, make in MORE.items() for made in make(Random(f"{about} of {seed}"))),
     )
     rules = [
         rule
@@ -68,7 +72,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         seed=seed,
         documents=everything,
         names=_learned(chance, workloads),
-        probes=tuple(_probe(chance, number, workloads, rules, hosts) for number in range(probes)),
+        probes=tuple(_probe(chance, number, workloads, rules, hosts, everything) for number in range(probes)),
     )
 
 
@@ -98,7 +102,12 @@ def _learned(chance: Random, workloads: list[Document]) -> tuple[dict[str, str],
 
 
 def _probe(
-    chance: Random, number: int, workloads: list[Document], rules: list[Document], hosts: list[Document]
+    chance: Random,
+    number: int,
+    workloads: list[Document],
+    rules: list[Document],
+    hosts: list[Document],
+    everything: tuple[Document, ...],
 ) -> Probe:
     """A packet from somewhere to somewhere; half of them are aimed at what some rule of the world is about."""
     rule = chance.choice(rules) if rules and chance.random() < 0.5 else {}
@@ -114,14 +123,30 @@ def _probe(
         one = _workload(chance, workloads, family) or one
     source, destination = (one, other) if chance.random() < 0.65 else (other, one)
     probe = {"id": str(number), "from": source, "to": destination, "family": family}
-    return probe | _protocol(chance, family, rule)
+    probe |= _protocol(chance, family, rule)
+    return services.aimed(chance, _at_an_edge(chance, probe, rule), rule, everything)
+
+
+def _at_an_edge(chance: Random, probe: Probe, rule: Document) -> Probe:
+    """The probe, now and then from or to the edge of a network of the rule: just within it, or just outside."""
+    side, key, other = chance.choice([("source", "from", "to"), ("destination", "to", "from")])
+    entity = rule.get(side, {})
+    nets = [ip_network(net) for net in (*entity.get("nets", ()), *entity.get("notNets", ()))]
+    nets = [net for net in nets if net.version == probe["family"]]
+    if not nets or "pod" not in probe[other] or "host" in probe[key] or chance.random() > 0.4:
+        return probe
+    net = chance.choice(nets)
+    edge = int(chance.choice([net[0], net[-1]])) + chance.choice([0, 0, -1, 1])
+    if not 0 < edge < 1 << net.max_prefixlen or not _is_ordinary(address := str(type(net[0])(edge))):
+        return probe
+    return {**probe, key: {"ip": address}}
 
 
 def _is_rare(rule: Document) -> bool:
     """Whether the rule says something that few packets would meet by chance."""
     entities = [rule.get(side, {}) for side in ("source", "destination")]
-    is_negative = any(key in entity for entity in entities for key in ("notPorts", "notNets"))
-    return is_negative or any(key in rule for key in ("icmp", "notICMP", "notProtocol"))
+    is_unusual = any(key in entity for entity in entities for key in ("notPorts", "notNets", "services"))
+    return is_unusual or any(key in rule for key in ("icmp", "notICMP", "notProtocol"))
 
 
 def _family(rule: Document) -> int | None:

@@ -17,7 +17,7 @@ from tests.policy.graph.checks import CheckedGraph, fresh, leftovers
 from tests.policy.graph.interpreter import Interpreter
 from tests.policy.graph.states import SEQUENCES
 
-PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132, "ICMP": 1, "ICMPv6": 58}
+PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132, "ICMP": 1, "ICMPv6": 58, "UDPLite": 136}
 VERSIONS = sorted(
     {
         (key, repr(resource)): (key, resource)
