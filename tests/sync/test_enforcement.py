@@ -7,7 +7,13 @@ from policy.resources.metadata import ResourceKey
 from policy.resources.registry import KINDS
 from tests.policy import documents
 from tidegate.sync.conditions import ConditionType
-from tidegate.sync.enforcement import NOT_ENFORCED, missing_tiers, not_enforced, settings_without_effect
+from tidegate.sync.enforcement import (
+    NOT_ENFORCED,
+    endpoints_without_effect,
+    missing_tiers,
+    not_enforced,
+    settings_without_effect,
+)
 
 IN_FORCE = {
     "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "WorkloadEndpoint", "HostEndpoint", "KubeControllersConfiguration",
@@ -49,3 +55,20 @@ def test_settings_that_do_nothing_are_told_by_document():
     assert (
         settings_without_effect([decode({**kind, "metadata": {"name": "default"}, "spec": {"logPrefix": "x"}})]) == []
     )
+
+
+def slice_of(**fields):
+    labels = {"kubernetes.io/service-name": "web"}
+    metadata = {"name": "web-1", "namespace": "ns", "labels": labels}
+    kind = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
+    return decode(kind | {"addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], **fields})
+
+
+def test_endpoints_that_no_rule_can_mean_are_named():
+    assert endpoints_without_effect([slice_of(ports=[{"port": 80}])]) == []
+    for fields in (
+        {"ports": [{"port": 80}, {"name": "any"}]},
+        {"addressType": "FQDN", "endpoints": [{"addresses": ["a.test"]}]},
+    ):
+        [condition] = endpoints_without_effect([slice_of(**fields)])
+        assert (condition.subject, condition.is_normal) == ("EndpointSlice ns/web-1", False)

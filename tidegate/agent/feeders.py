@@ -22,7 +22,12 @@ from tidegate.store.last_valid import Changes, Problem, ProblemKind
 from tidegate.store.tree import StoreError
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired
-from tidegate.sync.enforcement import missing_tiers, not_enforced, settings_without_effect
+from tidegate.sync.enforcement import (
+    endpoints_without_effect,
+    missing_tiers,
+    not_enforced,
+    settings_without_effect,
+)
 from tidegate.sync.links import link_changes, read_links
 from tidegate.sync.loop import ApplyLoop
 
@@ -111,7 +116,11 @@ class Feeders:
     def _look_at_effects(self, now: WallInstant) -> None:
         """What is valid and does less than its author may think. Looks at everything."""
         resources = self.desired.resources
-        idle = [*not_enforced(resources), *settings_without_effect(resources.values())]
+        idle = [
+            *not_enforced(resources),
+            *settings_without_effect(resources.values()),
+            *endpoints_without_effect(resources.values()),
+        ]
         self.conditions.replace(ConditionType.NOT_ENFORCED, idle, now)
         self.conditions.replace(ConditionType.TIER_MISSING, missing_tiers(resources), now)
 

@@ -6,6 +6,7 @@ Whoever writes a policy believes that it is in force. Where it is not, status sa
 from collections.abc import Iterable, Mapping
 
 from policy.resources.felix import FelixConfiguration
+from policy.resources.kube_service import AddressType, EndpointSlice
 from policy.resources.metadata import Resource, ResourceKey
 from policy.resources.policies import RESERVED_TIERS, GlobalNetworkPolicy, NetworkPolicy, Tier
 from tidegate.config.felix import without_effect
@@ -75,3 +76,27 @@ def _missing(tier: str, policies: list[ResourceKey]) -> Condition:
         message=f"there is no such tier: asked behind all others, with Deny at the end: {shown}",
         subject=f"Tier {tier}",
     )
+
+
+def endpoints_without_effect(resources: Iterable[Resource]) -> list[Condition]:
+    """A condition for each slice that has endpoints or ports which no rule about its service can mean."""
+    return [
+        Condition(
+            type=ConditionType.NOT_ENFORCED,
+            is_true=True,
+            reason="EndpointsWithoutEffect",
+            message=message,
+            subject=str(item.key),
+        )
+        for item in resources
+        if isinstance(item, EndpointSlice) and item.service and (message := _unsayable(item))
+    ]
+
+
+def _unsayable(endpoints: EndpointSlice) -> str:
+    """What a set of addresses and ports cannot hold."""
+    if endpoints.address_type is AddressType.FQDN:
+        return "endpoints that are names belong to no rule: services are matched by address"
+    if any(port.port is None for port in endpoints.ports):
+        return "ports without a number belong to no egress rule: neither allowed nor denied by the service's name"
+    return ""
