@@ -13,7 +13,6 @@ from dnsagent.link import LinkError
 from netlink.transport import NetlinkSocket
 from nft import counts
 from nft.errors import NftError
-from policy.evaluate import Frame
 from tidegate.agent.machine import Machine
 from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketKeeper
@@ -24,6 +23,7 @@ from tidegate.api.question import QuestionError, SilenceError
 from tidegate.api.server import Document, Query
 from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView
 from tidegate.config.servers import show_server
+from tidegate.judge.configured import frame_of
 from tidegate.sync.conditions import Conditions, ConditionType
 from tidegate.sync.desired import Desired
 from tidegate.sync.loop import ApplyLoop
@@ -159,14 +159,7 @@ class Knowledge:
         facts = explain.Facts(
             resources=tuple(self.desired.resources.values()),
             state=self.loop.progress.in_force,
-            frame=Frame(
-                default_endpoint_to_host_action=self.situation.settings.default_endpoint_to_host_action.value,
-                allow_vxlan_packets_from_workloads=self.situation.settings.allow_vxlan_from_workloads,
-                allow_ipip_packets_from_workloads=self.situation.settings.allow_ipip_from_workloads,
-                failsafe_inbound_host_ports=self.situation.settings.failsafe_inbound_host_ports,
-                failsafe_outbound_host_ports=self.situation.settings.failsafe_outbound_host_ports,
-                tunnels=self.situation.render.tunnels,
-            ),
+            frame=frame_of(self.situation.settings, self.situation.render.tunnels),
             links={self.situation.node: self.desired.links.addresses},
             ask=self.packets.explain,
         )

@@ -10,6 +10,7 @@ import typer
 from tidegate.cli import exits
 from tidegate.cli.output import fail
 from tidegate.config import sources
+from tidegate.config.settings import Settings
 from tidegate.config.sources import ConfigError, Configuration, Given
 
 ConfigOption = Annotated[Path | None, typer.Option("--config", help="YAML file with settings (docs/settings.md).")]
@@ -37,7 +38,10 @@ def read(
 
 
 def load(
-    path: Path | None, assignments: Sequence[str] | None = None, flags: Mapping[str, object] | None = None
+    path: Path | None,
+    assignments: Sequence[str] | None = None,
+    flags: Mapping[str, object] | None = None,
+    documents: Sequence[Given] = (),
 ) -> Configuration:
     """The same for a command.
 
@@ -45,8 +49,22 @@ def load(
         typer.Exit: 1 with a line for each fault.
     """
     try:
-        return read(path, assignments or (), flags or {})
+        return read(path, assignments or (), flags or {}, documents)
     except ConfigError as error:
         fail(exits.NO, "\n".join(f"cannot use the configuration: {fault}" for fault in error.faults))
     except OSError as error:
         fail(exits.NO, f"cannot read {path}: {error.strerror}")
+
+
+def with_documents(documents: Sequence[Given]) -> Settings | None:
+    """What documents alone say, for commands that have no other configuration; None where there are none.
+
+    Raises:
+        typer.Exit: 1 with a line for each fault.
+    """
+    if not documents:
+        return None
+    try:
+        return sources.configure(documents).settings
+    except ConfigError as error:
+        fail(exits.NO, "\n".join(f"cannot use the configuration: {fault}" for fault in error.faults))

@@ -9,9 +9,10 @@ from typing import Annotated, TypeVar
 import typer
 
 from policy.evaluate import LearnedName
-from tidegate.cli import exits
+from tidegate.cli import configuration, exits
 from tidegate.cli.output import fail, say, say_out
 from tidegate.cli.resources import ResourcesOption, load
+from tidegate.judge.configured import documents_for
 from tidegate.judge.errors import ProbeError
 from tidegate.judge.names import parse_name
 from tidegate.judge.probe import Probe, parse_probe
@@ -33,12 +34,14 @@ def evaluate(*, resources: ResourcesOption, names: NamesOption = None, oracle: O
     """Judge connections: probes as JSON lines on standard input, verdicts as JSON lines on standard output.
 
     A probe: {"id": 1, "from": {"pod": "ns/web"}, "to": {"ip": "192.0.2.1"}, "protocol": "TCP", "port": 443}. A party
-    is a pod, endpoint, ip or host. Exits with 1 if a line was wrong, with 3 if two oracles disagreed.
+    is a pod, endpoint, ip or host. What FelixConfigurations say for all nodes is in force. Exits with 1 if a line was
+    wrong, with 3 if two oracles disagreed.
     """
     lines = _Lines()
     known = load(resources)
     roster = Roster(known)
-    session = Session(known, roster, _learned(names, roster, lines), oracle)
+    settings = configuration.with_documents(documents_for(known, ""))
+    session = Session(known, roster, _learned(names, roster, lines), oracle, settings)
     has_disagreement = False
     for place, probe in lines.parsed("stdin", sys.stdin, parse_probe):
         has_disagreement |= _judge(session, probe, place, lines)

@@ -10,6 +10,7 @@ from tidegate.cli import configuration
 from tidegate.cli.configuration import ConfigOption, SetOption
 from tidegate.cli.output import say
 from tidegate.cli.resources import ResourcesOption, load
+from tidegate.judge.configured import documents_for
 from tidegate.judge.nodes import node_names, node_state
 from tidegate.render import render_table
 from tidegate.render.script import script
@@ -25,9 +26,9 @@ def render(
 
     Trusted DNS servers stand in it if the configuration gives their addresses; names of servers depend on the machine.
     """
-    settings = configuration.load(config, assignments).settings
-    servers = tuple(item for item in settings.dns_trusted_servers if isinstance(item, TrustedServer))
     known = load(resources)
+    settings = configuration.load(config, assignments, documents=documents_for(known, node)).settings
+    servers = tuple(item for item in settings.dns_trusted_servers if isinstance(item, TrustedServer))
     nodes = node_names(known)
     if node not in nodes:
         say(f"no workload of the resources is on node {node!r}; there are {', '.join(sorted(nodes)) or 'no workloads'}")

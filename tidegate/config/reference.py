@@ -15,6 +15,11 @@ One YAML file (`tidegate run --config FILE`, flat, or a `FelixConfiguration` doc
 environment over the file, the file over the default. `tidegate run --print-config` shows every value in force and where
 it came from. A name that is not on this page is an error.
 
+`FelixConfiguration` documents among the resources stand between the file and the default: `node.<node>` before those
+whose `nodeSelector` matches the node, these before `default`. They are put in force while the agent runs. There a name
+that is not on this page is accepted and told in status (`NotEnforced`), and what concerns the process itself
+(`resources`, `state`, `socket`, `node`) has no effect.
+
 Durations are written like `1m30s` or `50ms`.
 """
 
