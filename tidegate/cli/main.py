@@ -33,6 +33,7 @@ COMMANDS = {
     "explain": Entry("explain", "explain"),
     "doctor": Entry("doctor", "doctor"),
     "demo": Entry("demo", "demo"),
+    "truth": Entry("truth", "truth"),
     "remove": Entry("remove", "remove"),
     "packets": Entry("packets", "packets"),
     "completion": Entry("completion", "completion"),
