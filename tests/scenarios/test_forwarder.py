@@ -230,3 +230,28 @@ def test_stale_replies_bridge_an_outage(forwarding):
         reply = ask(stage.lab.pod("ep1").namespace, name, timeout_seconds=5)
     assert [str(each.rdata) for each in reply.rr] == [address]
     assert reply.rr[0].ttl == 30
+
+
+def test_a_server_that_cannot_be_stood_in_for_is_asked_directly_and_its_answers_are_held(stage: Stage):
+    """Somebody on the node has the server's address for himself: status says so, and the other mode's way is gone."""
+    name, address = "taken.test", stage.fresh4()
+    stage.server.address(name, address)
+    with stage.lab.node.entered():
+        taker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with taker:
+        taker.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
+        taker.bind(("10.0.53.53", 53))
+        stage.run_agent(**PROXY, logPrefix="taken")
+        stage.permit("ep1", name)
+
+        def trouble() -> bool:
+            conditions = stage.agent.get("status")["conditions"]
+            return any("cannot take over questions" in each["message"] for each in conditions)
+
+        stage.until(trouble, 10, "status says what is wrong")
+        with stage.counting("proxy-queries", by=0):
+            assert stage.resolve("ep1", name) == [address]
+        stage.assert_passes("ep1", address)
+    stage.until(lambda: not trouble(), 10, "the forwarder has taken over")
+    with stage.counting("proxy-queries"):
+        assert stage.resolve("ep1", name) == [address]

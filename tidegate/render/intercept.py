@@ -63,6 +63,7 @@ def handing_rules(settings: RenderSettings) -> tuple[Rule, ...]:
     is_marked = expr.MarkBits(settings.intercept_mark, Op.EQ, settings.intercept_mark)
     mark = expr.SetMark(settings.intercept_mark, settings.intercept_mark)
     is_tcp = Compare(Field.L4PROTO, Op.EQ, _TCP)
+    is_udp = Compare(Field.L4PROTO, Op.EQ, _UDP)
     is_reply = Compare(Field.CT_DIRECTION, Op.EQ, "reply")
     is_new = Compare(Field.CT_STATE, Op.EQ, "new")
     taken = tuple(
@@ -88,6 +89,7 @@ def handing_rules(settings: RenderSettings) -> tuple[Rule, ...]:
         *taken,
         *datagrams,
         *((closed,) if settings.closes_without_forwarder else ()),
+        Rule((is_marked, is_udp, expr.LogToGroup(settings.query_group)), "DNS query, not to the forwarder after all"),
         Rule((is_marked, expr.SetMark(settings.intercept_mark, 0)), "nobody listens"),
         Rule((is_tcp, is_reply, expr.SocketTransparent(), mark), "answer to a socket that speaks for a workload"),
     )
