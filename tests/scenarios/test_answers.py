@@ -1,4 +1,4 @@
-"""Scenarios D15 to D22: aliases, families, and records that do not belong."""
+"""Scenarios D15 to D26: aliases, families, and records that do not belong."""
 
 import itertools
 
@@ -98,3 +98,26 @@ def test_d22_both_families_asked_at_once_from_one_port(stage: Stage, same_identi
     assert kinds == {dnslib.QTYPE.A, dnslib.QTYPE.AAAA}
     stage.assert_passes("ep1", four)
     stage.assert_passes("ep1", six)
+
+
+def test_d25_what_a_service_record_points_at_opens_nothing(stage: Stage):
+    address = stage.fresh4()
+    stage.server.script(
+        "_s._tcp.d25.test",
+        "SRV",
+        Step(answer=["_s._tcp.d25.test 60 SRV 0 0 443 h.d25o."], additional=[f"h.d25o 60 A {address}"]),
+    )
+    stage.permit("ep1", "_s._tcp.d25.test")
+    assert len(stage.ask("ep1", "_s._tcp.d25.test", "SRV").rr) == 1
+    stage.assert_denied("ep1", address)
+
+
+@pytest.mark.parametrize(
+    ("qtype", "rdata"), [("TXT", '"198.51.100.1"'), ("MX", "10 m.d26.test."), ("PTR", "d26.test.")]
+)
+def test_d26_records_without_an_address_are_delivered_and_open_nothing(stage: Stage, qtype: str, rdata: str):
+    name = f"d26{qtype.lower()}.test"
+    stage.server.script(name, qtype, Step(answer=[f"{name} 60 {qtype} {rdata}"]))
+    stage.permit("ep1", name)
+    assert len(stage.ask("ep1", name, qtype).rr) == 1
+    assert name not in {entry["name"] for entry in stage.agent.get("names")}

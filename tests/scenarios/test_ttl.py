@@ -138,3 +138,17 @@ def test_d36_a_shorter_ttl_never_shortens(stage: Stage):
     stage.resolve("ep1", "d36.test")
     since.at(2.2)
     stage.assert_passes("ep1", address)
+
+
+def test_d23_each_family_lives_its_own_time(stage: Stage):
+    address4, address6 = stage.fresh4(), stage.fresh6()
+    stage.server.script("d23.test", "A", Step(answer=[f"d23.test 300 A {address4}"]))
+    stage.server.script("d23.test", "AAAA", Step(answer=[f"d23.test 2 AAAA {address6}"]))
+    stage.permit("ep1", "d23.test")
+    since = Since()
+    stage.resolve("ep1", "d23.test")
+    stage.resolve("ep1", "d23.test", "AAAA")
+    assert stage.connect("ep1", address6).is_connected
+    since.at(3.5)
+    stage.assert_denied("ep1", address6)
+    stage.assert_passes("ep1", address4)
