@@ -155,7 +155,10 @@ class EndpointTier:
     name: str
     default_action: Literal[Action.DENY, Action.PASS]
     ingress: tuple[PolicyID, ...] = ()
+    """Staged policies among them, which never decide."""
     egress: tuple[PolicyID, ...] = ()
+    leaving: frozenset[PolicyID] = frozenset()
+    """Enforced policies that a staged deletion is about: they decide, and would not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,10 +23,36 @@ from policy.rules import Direction
 
 
 def judge(world: World, packet: Packet, names: Iterable[LearnedName] = (), frame: Frame | None = None) -> Verdict:
-    """The verdict on the first packet of a connection. Both sides are judged, even if the first one denies."""
+    """The verdict on the first packet of a connection. Both sides are judged, even if the first one denies.
+
+    Where policies are staged, the same question is put to the world that would have them enforced.
+    """
+    facts = tuple(names)
+    verdict = _judged(world, packet, facts, frame or Frame())
+    if world.pending is None:
+        return verdict
+    return _beside(verdict, _judged(world.pending, packet, facts, frame or Frame()))
+
+
+def _judged(world: World, packet: Packet, names: tuple[LearnedName, ...], frame: Frame) -> Verdict:
     route = Route(world, packet, workload_of(world, packet.source), workload_of(world, packet.destination))
-    judgement = _Judgement(route, Knowledge(world, names), frame or Frame())
+    judgement = _Judgement(route, Knowledge(world, names), frame)
     return Verdict(egress=judgement.of_all(route.of_sender()), ingress=judgement.of_all(route.of_receiver()))
+
+
+def _beside(verdict: Verdict, pending: Verdict) -> Verdict:
+    """The enforced verdict, with what would be on each side."""
+    return Verdict(
+        egress=_with_walk(verdict.egress, pending.egress),
+        ingress=_with_walk(verdict.ingress, pending.ingress),
+        pending=pending,
+    )
+
+
+def _with_walk(side: DirectionVerdict | None, pending: DirectionVerdict | None) -> DirectionVerdict | None:
+    if side is None or pending is None or side.trace == pending.trace:
+        return side
+    return replace(side, staged=pending.trace)
 
 
 class _Judgement:

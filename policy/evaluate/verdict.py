@@ -51,7 +51,7 @@ class TraceStep:
     tier: str = ""
     """"" outside tiers."""
     policy: PolicyID | None = None
-    """At the end of a tier: its last policy that governs this direction."""
+    """At the end of a tier: its last policy that governs this direction; in the pending walk the first."""
     rule: int = -1
     reason: str = ""
     """For NOT_MATCHED, the first criterion that failed, as `destination.ports`."""
@@ -66,7 +66,7 @@ class DirectionVerdict:
     is_allowed: bool
     trace: tuple[TraceStep, ...]
     staged: tuple[TraceStep, ...] = ()
-    """The walk as it would be if staged policies were enforced; empty where none selects the endpoint."""
+    """The walk as it would be if staged policies were enforced; empty where that is the same walk."""
 
     @property
     def deciding(self) -> TraceStep:
@@ -80,6 +80,8 @@ class Verdict:
 
     egress: DirectionVerdict | None
     ingress: DirectionVerdict | None
+    pending: "Verdict | None" = None
+    """As it would be if staged policies were enforced; None where nothing is staged."""
 
     @property
     def is_allowed(self) -> bool:

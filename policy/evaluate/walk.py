@@ -66,7 +66,8 @@ def _tier_steps(tier: TierOrder, question: Question) -> Iterator[TraceStep]:
     if policies:
         does_pass = tier.default_action is Action.PASS or question.place in _EARLY
         end = Happened.END_OF_TIER_PASSED if does_pass else Happened.END_OF_TIER_DENIED
-        yield TraceStep(happened=end, tier=tier.name, policy=policy_id(policies[-1]))
+        told = policies[0 if question.world.is_pending else -1]  # Calico: the pending walk names the first
+        yield TraceStep(happened=end, tier=tier.name, policy=policy_id(told))
 
 
 def _governing(tier: TierOrder, question: Question) -> list[Policy]:

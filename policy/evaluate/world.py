@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from policy import labels, profiles, tiers
+from policy import labels, profiles, staged, tiers
 from policy.auto_hosts import host_endpoints
 from policy.domains import DomainPattern
 from policy.endpoints import endpoint_id, workload_endpoints
@@ -53,9 +53,20 @@ class Holder:
 class World:
     """Answers questions about a set of resources; remembers nothing but parsed selectors."""
 
-    def __init__(self, resources: Iterable[Resource], links: Links | None = None) -> None:
-        """`links`: the interfaces of the nodes, as far as they are known."""
-        everything = tuple(resources)
+    def __init__(self, resources: Iterable[Resource], links: Links | None = None, *, is_pending: bool = False) -> None:
+        """Sorts the resources.
+
+        Args:
+            resources: all there are.
+            links: the interfaces of the nodes, as far as they are known.
+            is_pending: staged policies act as if they were enforced.
+        """
+        given = tuple(resources)
+        everything = tuple(staged.pending(given)) if is_pending else given
+        self.is_pending = is_pending
+        has_staged = not is_pending and any(isinstance(item, staged.StagedResource) for item in given)
+        self.pending: World | None = World(given, links, is_pending=True) if has_staged else None
+        """The world as it would be; None where nothing is staged."""
         self.links = links or {}
         self._selectors: dict[str, Selector] = {}
         self.profiles = _profiles(everything)

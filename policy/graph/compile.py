@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from policy import options, scopes
+from policy import options, scopes, staged
 from policy.domains import Wildcard
 from policy.graph.definitions import (
     Definition,
@@ -183,6 +183,7 @@ class _Compiler:
             selector=selector,
             is_single_label=flavour is Wildcard.SINGLE_LABEL,
             options=options.domain_options(owner.annotations),
+            is_staged=staged.is_staged(self.source.id),
         )
         self.definitions[definition.id] = definition
         return definition.id

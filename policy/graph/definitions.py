@@ -77,6 +77,8 @@ class DomainDefinition:
     is_single_label: bool = False
     """What `*` means in the patterns of network sets."""
     options: DomainOptions
+    is_staged: bool = False
+    """Staged rules learn apart: what one endpoint's staged rule learns for its node must open nothing for another."""
 
     @property
     def id(self) -> DomainSetID:
@@ -92,6 +94,7 @@ class DomainDefinition:
             str(options.extra_ttl_seconds),
             str(options.allow_private),
             str(options.scope),
+            *(("staged",) if self.is_staged else ()),
         )
         return DomainSetID(unique_id("d", "\n".join(content)))
 

@@ -12,7 +12,7 @@ documents says the same. No I/O, no clock, no thread; every arrow below is a pla
 from collections.abc import Iterable
 from typing import TypeVar
 
-from policy import endpoints, labels, tiers
+from policy import endpoints, labels, staged, tiers
 from policy.graph.active import ActivePolicies, ActiveProfiles
 from policy.graph.binder import PolicyBinder
 from policy.graph.host_source import HostEndpointMeaning, HostEndpointSource
@@ -91,6 +91,7 @@ class CalcGraph:
         #     Node, EndpointSlice ----------------------------------------------------> Memberships
         #     Tier ----------------------------------> Resolver
         #     NetworkPolicy, GlobalNetworkPolicy ----> ActivePolicies
+        #     staged policies -----------------------> ActivePolicies; deletions ---> Resolver
         #
         self._inheritance = LabelInheritance()
         self._endpoint_source = EndpointSource()
@@ -116,6 +117,8 @@ class CalcGraph:
                 | "KubernetesBaselineAdminNetworkPolicy"
             ):
                 self._on_policy(key, _expected(GlobalNetworkPolicy, resource))
+            case "StagedNetworkPolicy" | "StagedGlobalNetworkPolicy" | "StagedKubernetesNetworkPolicy":
+                self._on_staged(key, resource)
             case "NetworkSet":
                 self._on_network_set(key, _expected(NetworkSet, resource))
             case "GlobalNetworkSet":
@@ -171,6 +174,11 @@ class CalcGraph:
 
     def _on_policy(self, key: ResourceKey, policy: Policy | None) -> None:
         self._policies.on_policy(tiers.identity_of(key), policy)
+
+    def _on_staged(self, key: ResourceKey, resource: Resource | None) -> None:
+        identity = tiers.identity_of(key)
+        self._policies.on_policy(identity, staged.on_trial(resource))
+        self._resolver.on_deletion(staged.twin(identity), is_leaving=staged.deletes(resource))
 
     def _on_network_set(self, key: ResourceKey, network_set: NetworkSet | GlobalNetworkSet | None) -> None:
         if network_set is None:

@@ -72,6 +72,7 @@ class Resolver:
         self._hosts: dict[HostEndpointID, LocalHostEndpoint] = {}
         self._policies_of: dict[GovernedID, set[PolicyID]] = {}
         self._endpoints_of: dict[PolicyID, set[GovernedID]] = {}
+        self._leaving: set[PolicyID] = set()
         self._dirty: set[GovernedID] = set()
 
     # --- Changes ---
@@ -96,6 +97,12 @@ class Resolver:
         else:
             self._standings[identity] = standing
         self._dirty |= self._endpoints_of.get(identity, set())
+
+    def on_deletion(self, identity: PolicyID, *, is_leaving: bool) -> None:
+        """A staged deletion of an enforced policy, which need not exist, came or went."""
+        if (identity in self._leaving) != is_leaving:
+            self._leaving ^= {identity}
+            self._dirty |= self._endpoints_of.get(identity, set())
 
     def on_match(self, endpoint: GovernedID, identity: PolicyID, *, is_match: bool) -> None:
         """A policy began or ceased to act on an endpoint."""
@@ -178,6 +185,7 @@ class Resolver:
             default_action=order.default_action,
             ingress=tuple(identity for identity in policies if self._standings[identity].is_ingress),
             egress=tuple(identity for identity in policies if self._standings[identity].is_egress),
+            leaving=frozenset(self._leaving.intersection(policies)),
         )
 
 

@@ -4,6 +4,7 @@ policy or profile is active ---> compile ---> definitions ---> Memberships
                                       +-----> rules ---------> PolicyBinder
 """
 
+from policy import staged
 from policy.graph.binder import PolicyBinder
 from policy.graph.compile import RuleSource, compile_rules
 from policy.graph.definitions import Definition
@@ -30,14 +31,16 @@ class Rulebook:
         egress = compile_rules(source, Direction.EGRESS, resource.spec.egress)
         self._hold(identity, ingress.definitions | egress.definitions)
         stage = Stage.NORMAL if isinstance(resource, Profile) else stage_of(resource)
+        is_staged = staged.is_staged(identity)
         self._binder.put(
             CompiledPolicy(
                 id=identity,
                 tier=source.tier,
                 ingress=ingress.rules,
                 egress=egress.rules,
+                is_staged=is_staged,
                 stage=stage,
-                is_proxied=stage is Stage.NORMAL and asks_for_proxy(resource.metadata.annotations),
+                is_proxied=stage is Stage.NORMAL and not is_staged and asks_for_proxy(resource.metadata.annotations),
             )
         )
 

@@ -19,6 +19,7 @@ IN_FORCE = {
     "Tier", "NetworkPolicy", "GlobalNetworkPolicy", "NetworkSet", "GlobalNetworkSet", "WorkloadEndpoint", "HostEndpoint", "KubeControllersConfiguration",
     "Profile",
     "Namespace", "ServiceAccount", "Pod", "Node", "Service", "EndpointSlice", "FelixConfiguration",
+    "StagedNetworkPolicy", "StagedGlobalNetworkPolicy", "StagedKubernetesNetworkPolicy",
     "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
 }  # fmt: skip
 

@@ -4,14 +4,12 @@ Both oracles answer in these words, so that a difference between them is a diffe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from policy.evaluate import DECIDING, DirectionVerdict, Happened, TraceStep, Verdict
 from policy.rules import PolicyID
-
-PROFILE_TIER = "__PROFILE__"
-"""How Calico's flow logs call what stands behind the tiers."""
+from tidegate.judge.hits import PROFILE_TIER, Hit, hits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +43,9 @@ class DirectionAnswer:
     is_allowed: bool
     trace: tuple[Step, ...]
     staged: tuple[Step, ...] = ()
+    """The walk with staged policies, where it is another one; of the simulation, only what they counted."""
+    hits: tuple[Hit, ...] = ()
+    """The decisions in Calico's form; of the reference only, for rules that count do not tell of the others."""
 
     @property
     def deciding(self) -> Step:
@@ -65,6 +66,8 @@ class DirectionAnswer:
             **_place(self.deciding),
             "trace": [step.document for step in self.trace],
             "staged": [step.document for step in self.staged],
+            "policies": [hit.text for hit in self.hits],
+            "hits": [hit.document for hit in self.hits],
         }
 
 
@@ -74,6 +77,8 @@ class Answer:
 
     egress: DirectionAnswer | None
     ingress: DirectionAnswer | None
+    pending: "Answer | None" = None
+    """If staged policies were enforced; None where nothing is staged, and of the simulation."""
 
     @property
     def is_allowed(self) -> bool:
@@ -87,8 +92,11 @@ class Answer:
 
     def document(self, probe_id: object) -> Mapping[str, Any]:
         """The line that answers a probe."""
+        return {"id": probe_id, **self._both, "pending": self.pending and self.pending._both}
+
+    @property
+    def _both(self) -> dict[str, Any]:
         return {
-            "id": probe_id,
             "verdict": word(is_allowed=self.is_allowed),
             "egress": self.egress and self.egress.document,
             "ingress": self.ingress and self.ingress.document,
@@ -97,7 +105,8 @@ class Answer:
 
 def of_evaluation(verdict: Verdict) -> Answer:
     """The reference's verdict as an answer."""
-    return Answer(egress=_direction(verdict.egress), ingress=_direction(verdict.ingress))
+    answer = _sides(verdict, is_pending=False)
+    return answer if verdict.pending is None else replace(answer, pending=_sides(verdict.pending, is_pending=True))
 
 
 def word(*, is_allowed: bool) -> str:
@@ -105,10 +114,22 @@ def word(*, is_allowed: bool) -> str:
     return "allow" if is_allowed else "deny"
 
 
-def _direction(verdict: DirectionVerdict | None) -> DirectionAnswer | None:
+def _sides(verdict: Verdict, *, is_pending: bool) -> Answer:
+    return Answer(
+        egress=_direction(verdict.egress, is_pending=is_pending),
+        ingress=_direction(verdict.ingress, is_pending=is_pending),
+    )
+
+
+def _direction(verdict: DirectionVerdict | None, *, is_pending: bool) -> DirectionAnswer | None:
     if verdict is None:
         return None
-    return DirectionAnswer(is_allowed=verdict.is_allowed, trace=_steps(verdict.trace), staged=_steps(verdict.staged))
+    return DirectionAnswer(
+        is_allowed=verdict.is_allowed,
+        trace=_steps(verdict.trace),
+        staged=_steps(verdict.staged),
+        hits=hits(verdict.trace, is_pending=is_pending),
+    )
 
 
 def _steps(steps: tuple[TraceStep, ...]) -> tuple[Step, ...]:

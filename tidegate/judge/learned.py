@@ -38,7 +38,6 @@ def _learners(state: NodeState) -> Mapping[DomainSetID, Mapping[EndpointID, Endp
     sets_of = {
         identity: {rule.destination.domain_set for rule in policy.egress if rule.destination.domain_set}
         for identity, policy in state.policies.items()
-        if not policy.is_staged
     }
     learners: defaultdict[DomainSetID, dict[EndpointID, EndpointPolicy]] = defaultdict(dict)
     for identity, known in state.endpoints.items():

@@ -14,9 +14,6 @@ from tidegate.sync.conditions import Condition, ConditionType
 
 NOT_ENFORCED = {
     "IPPool": "pools are checked and do nothing: no addresses are assigned from them, and none are translated",
-    "StagedNetworkPolicy": "staged policy is checked and does nothing",
-    "StagedGlobalNetworkPolicy": "staged policy is checked and does nothing",
-    "StagedKubernetesNetworkPolicy": "staged policy is checked and does nothing",
 }
 """What an operator would be wrong to believe, by kind."""
 
