@@ -198,22 +198,24 @@ def tiers(chance: Random) -> list[Document]:
 
 def policies(chance: Random, known_tiers: list[str]) -> list[Document]:
     """Policies of all kinds, some of which select nobody, govern a direction without rules, or tie in order."""
-    return [
-        _kubernetes_policy(chance, index)
-        if chance.random() < 0.15
-        else _policy(chance, index, chance.choice(known_tiers))
-        for index in range(chance.randint(1, 8))
-    ]
+    return [policy(chance, f"p{index}", known_tiers) for index in range(chance.randint(1, 8))]
 
 
-def _kubernetes_policy(chance: Random, index: int) -> Document:
+def policy(chance: Random, name: str, known_tiers: list[str]) -> Document:
+    """One policy, of whatever kind."""
+    if chance.random() < 0.15:
+        return _kubernetes_policy(chance, name)
+    return _policy(chance, name, chance.choice(known_tiers))
+
+
+def _kubernetes_policy(chance: Random, name: str) -> Document:
     """Kubernetes' own NetworkPolicy, which stands in the default tier."""
     spec: Document = {"podSelector": _label_selector(chance), "policyTypes": some(chance, ["Ingress", "Egress"], 1, 2)}
     for direction, peers in (("ingress", "from"), ("egress", "to")):
         if chance.random() < 0.7:
             spec[direction] = [_kubernetes_rule(chance, peers) for _ in range(chance.randint(0, 3))]
     namespace = chance.choice(list(words.NAMESPACES))
-    made = resource("NetworkPolicy", f"p{index}", spec, namespace=namespace)
+    made = resource("NetworkPolicy", name, spec, namespace=namespace)
     return made | {"apiVersion": "networking.k8s.io/v1"}
 
 
@@ -270,7 +272,7 @@ def _label_selector(chance: Random) -> Document:
     )
 
 
-def _policy(chance: Random, index: int, tier: str) -> Document:
+def _policy(chance: Random, name: str, tier: str) -> Document:
     is_global = chance.random() < 0.5
     spec: Document = {"tier": tier, "selector": chance.choice(["", "all()", *words.SELECTORS])}
     if chance.random() < 0.7:
@@ -293,9 +295,9 @@ def _policy(chance: Random, index: int, tier: str) -> Document:
         spec["types"] = ["Ingress"]
     annotations = {key: chance.choice(values) for key, values in words.OPTIONS.items() if chance.random() < 0.2}
     if is_global:
-        return resource("GlobalNetworkPolicy", f"p{index}", spec, annotations=annotations)
+        return resource("GlobalNetworkPolicy", name, spec, annotations=annotations)
     namespace = chance.choice(list(words.NAMESPACES))
-    return resource("NetworkPolicy", f"p{index}", spec, namespace=namespace, annotations=annotations)
+    return resource("NetworkPolicy", name, spec, namespace=namespace, annotations=annotations)
 
 
 def _leave_out_namespaces(chance: Random, made: list[Document]) -> None:

@@ -7,10 +7,12 @@ from ipaddress import ip_address
 
 from policy.evaluate import Happened, Packet
 from policy.rules import Direction, RuleID
+from policy.staged import is_staged
 from tests.oracles.cases import Case
 from tests.oracles.replay import NODE_ADDRESSES, OUTSIDE, Node, Seen
 from tests.oracles.worlds import Probe, World, make_world
-from tidegate.judge.answer import PROFILE_TIER, Answer, DirectionAnswer
+from tidegate.judge.answer import Answer, DirectionAnswer
+from tidegate.judge.hits import PROFILE_TIER
 from tidegate.judge.learned import learned_elements
 from tidegate.judge.nodes import node_state
 from tidegate.render import RenderSettings, names, render_table
@@ -32,6 +34,25 @@ def expected_comments(answer: Answer, packet: Packet) -> list[str]:
             if not side.is_allowed:
                 break
     return comments
+
+
+def staged_comments(answer: Answer) -> list[str]:
+    """The staged rules that must have counted the packet, where no host endpoint is asked as well."""
+    if answer.pending is None:
+        return []
+    walked = [(Direction.EGRESS, answer.pending.egress, answer.egress)]
+    if answer.egress is None or answer.egress.is_allowed:
+        walked.append((Direction.INGRESS, answer.pending.ingress, answer.ingress))
+    return [
+        names.comment(RuleID(step.tier, step.policy, direction, step.rule))
+        for direction, side, enforced in walked
+        if side is not None and not any(step.at for step in (*side.trace, *(enforced.trace if enforced else ())))
+        for step in side.trace
+        if step.policy is not None
+        and is_staged(step.policy)
+        and step.rule >= 0
+        and step.happened is not Happened.NOT_MATCHED
+    ]
 
 
 def comment(side: DirectionAnswer, direction: Direction, packet: Packet) -> str:
@@ -125,4 +146,4 @@ def play_world(seed: int, probes: int = 40) -> Played:
 def agrees(answer: Answer, packet: Packet, seen: Seen, way_out: str | None) -> bool:
     """Whether the packet came out where it should, and the rules counted it that decided."""
     arrives_as_said = seen.arrived_at == (way_out if answer.is_allowed else None)
-    return arrives_as_said and seen.counted.issuperset(expected_comments(answer, packet))
+    return arrives_as_said and seen.counted.issuperset([*expected_comments(answer, packet), *staged_comments(answer)])

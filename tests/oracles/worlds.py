@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.oracles import administrators, documents, services
+from tests.oracles import administrators, documents, services, staged
 from tests.oracles import vocabulary as words
 from tests.oracles.documents import Document
 
@@ -49,6 +49,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
     automatic = documents.automatic_hosts(chance, nodes)
     made_tiers = documents.tiers(chance)
     known = ["default", "default", *(tier["metadata"]["name"] for tier in made_tiers)]
+    enforced = documents.policies(chance, known)
     everything = (
         *documents.namespaces(),
         *documents.accounts(),
@@ -58,8 +59,9 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         *documents.network_sets(chance),
         *documents.profiles(chance),
         *made_tiers,
-        *documents.policies(chance, known),
+        *enforced,
         *(made for about, make in MORE.items() for made in make(Random(f"{about} of {seed}"))),
+        *staged.documents(Random(f"staged of {seed}"), known, enforced),
     )
     rules = [
         rule

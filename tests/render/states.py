@@ -63,7 +63,7 @@ def policy(
     stage: Stage = Stage.NORMAL,
 ) -> CompiledPolicy:
     """Rules are keyword arguments of `rule`."""
-    who = policy_id(name, namespace, kind)
+    who = policy_id(name, namespace, "StagedGlobalNetworkPolicy" if is_staged else kind)
     made = {
         direction: tuple(
             rule(policy=who, direction=direction, index=index, tier=tier, **item) for index, item in enumerate(items)
@@ -119,8 +119,11 @@ def tier(
     egress: tuple[PolicyID, ...] = (),
     ingress: tuple[PolicyID, ...] = (),
     default_action=Action.DENY,
+    leaving: tuple[PolicyID, ...] = (),
 ) -> EndpointTier:
-    return EndpointTier(name=name, default_action=default_action, egress=egress, ingress=ingress)
+    return EndpointTier(
+        name=name, default_action=default_action, egress=egress, ingress=ingress, leaving=frozenset(leaving)
+    )
 
 
 def state(*, endpoints=(), hosts=(), policies=(), nets=None, ports=None, domains=None) -> NodeState:

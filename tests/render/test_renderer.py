@@ -35,7 +35,9 @@ RULES = [
     {"destination": to(domain_set=DOMAINS[0])},
     {"destination": to(domain_set=DOMAINS[1])},
 ]
-POLICY_NAMES = ["p1", "p2", "p3", "kns.a", "kns.b"]
+POLICY_NAMES = ["p1", "p2", "p3", "s1", "s2", "kns.a", "kns.b"]
+"""Those with an s are staged, the last two are profiles."""
+POLICY_IDS = [policy(name, is_staged=name.startswith("s")).id for name in POLICY_NAMES[:5]]
 
 
 def some_rules():
@@ -46,20 +48,21 @@ def some_rules():
 def policies(draw):
     name = draw(st.sampled_from(POLICY_NAMES))
     make = profile if name.startswith("kns") else policy
-    made = make(name, egress=draw(some_rules()), ingress=draw(some_rules()))
-    return replace(made, is_staged=draw(st.booleans()), is_proxied=draw(st.booleans()))
+    trial = {"is_staged": True} if name.startswith("s") else {}
+    made = make(name, egress=draw(some_rules()), ingress=draw(some_rules()), **trial)
+    return replace(made, is_proxied=draw(st.booleans()))
 
 
 @st.composite
 def endpoints(draw):
-    ids = [policy(name).id for name in POLICY_NAMES[:3]]
-    lists = st.lists(st.sampled_from(ids), unique=True).map(tuple)
+    lists = st.lists(st.sampled_from(POLICY_IDS), unique=True).map(tuple)
     tiers = [
         tier(
             name,
             egress=draw(lists),
             ingress=draw(lists),
             default_action=draw(st.sampled_from([Action.DENY, Action.PASS])),
+            leaving=draw(st.sampled_from([(), POLICY_IDS[:1], POLICY_IDS[1:3]])),
         )
         for name in ("first", "second")[: draw(st.integers(0, 2))]
     ]
@@ -79,7 +82,7 @@ def hosts(draw):
     """A host endpoint; normal policies stand in for those of every stage."""
 
     def tiers():
-        listed = tuple(draw(st.lists(st.sampled_from([policy(name).id for name in POLICY_NAMES[:3]]), max_size=2)))
+        listed = tuple(draw(st.lists(st.sampled_from(POLICY_IDS), max_size=2, unique=True)))
         return (tier("first", ingress=listed, egress=listed),) if draw(st.booleans()) else ()
 
     name = draw(st.sampled_from(["h1", "h2"]))
@@ -115,7 +118,7 @@ def steps():
             st.tuples(
                 st.just("drop host"), st.sampled_from([host(name).endpoint.id for name in ("h1", "h2", "others")])
             ),
-            st.tuples(st.just("drop policy"), st.sampled_from([policy(name).id for name in POLICY_NAMES[:3]])),
+            st.tuples(st.just("drop policy"), st.sampled_from(POLICY_IDS)),
             st.tuples(
                 st.just("drop endpoint"), st.sampled_from([endpoint(name).endpoint.id for name in ("e1", "e2", "e3")])
             ),

@@ -132,17 +132,22 @@ def _rule(rule: CompiledRule, counts: Counts) -> JSONObject:
 
 
 def _ends_of_tier(policy: CompiledPolicy, counts: Counts) -> Iterator[JSONObject]:
-    """What fell off the end of the tier belongs to the tier's last policy (index -1), if anything did."""
+    """What fell off the end of the tier belongs to the tier's last policy (index -1), if anything did.
+
+    What would fall off it, if staged policies were enforced, belongs to the first (`PendingEndOfTier`).
+    """
     for direction in Direction:
-        count = counts.get(names.comment(names.end_of_tier(policy.tier, policy.id, direction)))
-        if count is not None:
-            yield {
-                "direction": direction.value,
-                "index": -1,
-                "action": "EndOfTier",
-                "packets": count.packets,
-                "bytes": count.bytes,
-            }
+        end = names.end_of_tier(policy.tier, policy.id, direction)
+        for action, comment in (("EndOfTier", names.comment(end)), ("PendingEndOfTier", names.pending_comment(end))):
+            count = counts.get(comment)
+            if count is not None:
+                yield {
+                    "direction": direction.value,
+                    "index": -1,
+                    "action": action,
+                    "packets": count.packets,
+                    "bytes": count.bytes,
+                }
 
 
 def sets(state: NodeState) -> list[JSONObject]:

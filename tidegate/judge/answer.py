@@ -92,10 +92,11 @@ class Answer:
 
     def document(self, probe_id: object) -> Mapping[str, Any]:
         """The line that answers a probe."""
-        return {"id": probe_id, **self._both, "pending": self.pending and self.pending._both}
+        return {"id": probe_id, **self.sides, "pending": self.pending and self.pending.sides}
 
     @property
-    def _both(self) -> dict[str, Any]:
+    def sides(self) -> dict[str, Any]:
+        """The verdict and both sides', as JSON has them."""
         return {
             "verdict": word(is_allowed=self.is_allowed),
             "egress": self.egress and self.egress.document,

@@ -17,7 +17,7 @@ from policy.rules import EndpointID, EndpointPolicy, NodeState
 from tidegate.judge.answer import Answer, DirectionAnswer, Step
 from tidegate.judge.learned import learned_elements
 from tidegate.judge.nodes import node_names, node_state
-from tidegate.judge.spoken import spoken
+from tidegate.judge.spoken import spoken, spoken_on_trial
 from tidegate.render import RenderSettings, names, render_table
 
 _OUTSIDE = "outside"
@@ -109,7 +109,7 @@ class _Node:
         self._protected = {identity: host.endpoint.interfaces for identity, host in state.host_endpoints.items()}
         renamed = {identity: self._renamed(known) for identity, known in state.endpoints.items()}
         state = replace(state, endpoints=renamed)
-        self._steps = spoken(state)
+        self._steps, self._on_trial = spoken(state), spoken_on_trial(state)
         self._simulator = simulate.Simulator(render_table(state, settings), learned_elements(state, learned))
 
     def of_host(self, packet: Packet, way_in: str, way_out: str, hooks: tuple[str, ...]) -> DirectionAnswer | None:
@@ -125,7 +125,8 @@ class _Node:
         outcome = self._simulator.run(_seen(packet, way_in, way_out), hooks, only=only)
         trace = tuple(self._steps[step.comment] for step in outcome.trace if step.comment in self._steps)
         is_allowed = outcome.end is simulate.End.ACCEPT
-        return DirectionAnswer(is_allowed=is_allowed, trace=trace or (_unspoken(outcome),))
+        counted = tuple(self._on_trial[step.comment] for step in outcome.trace if step.comment in self._on_trial)
+        return DirectionAnswer(is_allowed=is_allowed, trace=trace or (_unspoken(outcome),), staged=counted)
 
     def _renamed(self, known: EndpointPolicy) -> EndpointPolicy:
         """Under a name of its own: on paper two endpoints may claim one interface, or have none yet."""

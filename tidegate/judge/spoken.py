@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from policy.evaluate import Happened
-from policy.rules import Action, Direction, EndpointTier, NodeState, PolicyID, RuleID
-from tidegate.judge.answer import PROFILE_TIER, Step
+from policy.rules import Action, CompiledPolicy, Direction, EndpointTier, NodeState, PolicyID, RuleID
+from policy.staged import is_staged
+from tidegate.judge.answer import Step
+from tidegate.judge.hits import PROFILE_TIER
 from tidegate.render import names
 
 _BY_ACTION = {
@@ -28,9 +30,7 @@ _FRAME = {
 def spoken(state: NodeState) -> Mapping[str, Step]:
     """The step that each comment stands for. Comments that are not here (jumps, conntrack) decide nothing of policy."""
     steps = {comment: Step(happened=happened) for comment, happened in _FRAME.items()}
-    for policy in state.policies.values():
-        for rule in (*policy.ingress, *policy.egress):
-            steps[names.comment(rule.id)] = _step(rule.id, _BY_ACTION[rule.action])
+    steps |= _of_rules(policy for policy in state.policies.values() if not policy.is_staged)
     workloads = ((known.tiers, known.profiles) for known in state.endpoints.values())
     hosts = (
         ((*host.untracked, *host.pre_dnat, *host.normal, *host.forward), host.profiles)
@@ -42,21 +42,45 @@ def spoken(state: NodeState) -> Mapping[str, Step]:
     return steps
 
 
+def spoken_on_trial(state: NodeState) -> Mapping[str, Step]:
+    """The step that each comment stands for by which staged policies count, and the ends of tiers as they would be."""
+    steps = _of_rules(policy for policy in state.policies.values() if policy.is_staged)
+    hosts = state.host_endpoints.values()
+    listed = [tier for known in state.endpoints.values() for tier in known.tiers]
+    listed += [tier for host in hosts for tier in (*host.untracked, *host.pre_dnat, *host.normal, *host.forward)]
+    for tier in listed:
+        does_pass = tier.default_action is Action.PASS
+        happened = Happened.END_OF_TIER_PASSED if does_pass else Happened.END_OF_TIER_DENIED
+        for direction, policies in ((Direction.EGRESS, tier.egress), (Direction.INGRESS, tier.ingress)):
+            walked = [policy for policy in policies if policy not in tier.leaving]
+            for rule in (RuleID(tier.name, policy, direction, -1) for policy in walked[:1]):
+                steps[names.pending_comment(rule)] = _step(rule, happened)
+    return steps
+
+
+def _of_rules(policies: Iterable[CompiledPolicy]) -> dict[str, Step]:
+    return {
+        names.comment(rule.id): _step(rule.id, _BY_ACTION[rule.action])
+        for policy in policies
+        for rule in (*policy.ingress, *policy.egress)
+    }
+
+
 def _ends(
     tiers: Iterable[EndpointTier], profiles: Iterable[PolicyID], state: NodeState
 ) -> Iterator[tuple[RuleID, Happened]]:
     for direction in Direction:
         for tier in tiers:
-            yield from _end_of_tier(tier, direction, state)
+            yield from _end_of_tier(tier, direction)
         for profile in profiles:
             if profile not in state.policies:
                 yield RuleID("", profile, direction, -1), Happened.PROFILE_MISSING
         yield names.no_profile(direction), Happened.NO_PROFILE_MATCHED
 
 
-def _end_of_tier(tier: EndpointTier, direction: Direction, state: NodeState) -> Iterator[tuple[RuleID, Happened]]:
+def _end_of_tier(tier: EndpointTier, direction: Direction) -> Iterator[tuple[RuleID, Happened]]:
     listed = tier.egress if direction is Direction.EGRESS else tier.ingress
-    decisive = [policy for policy in listed if policy not in state.policies or not state.policies[policy].is_staged]
+    decisive = [policy for policy in listed if not is_staged(policy)]
     if decisive:
         does_pass = tier.default_action is Action.PASS
         happened = Happened.END_OF_TIER_PASSED if does_pass else Happened.END_OF_TIER_DENIED

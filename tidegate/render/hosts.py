@@ -14,7 +14,7 @@ there is one, and else no policy at all. Workloads' interfaces are no exception 
 met DNAT yet; what passes between the host and its own workloads is not asked about at `host-in` and `host-out`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from nft import expr
 from nft.expr import Compare, Field, Lookup, Op
@@ -79,8 +79,20 @@ def _entry(identity: HostEndpointID, place: HostPlace, policy_list: str, setting
 class HostBase:
     """The base chains. Immutable; depends on the places where anybody asks, and who has the other interfaces there."""
 
-    def __init__(self, lists: Mapping[HostEndpointID, Mapping[HostPlace, str]], others: HostEndpointID | None) -> None:
-        """`lists` of the host endpoints that are in force; `others` has every interface that no map names."""
+    def __init__(
+        self,
+        lists: Mapping[HostEndpointID, Mapping[HostPlace, str]],
+        others: HostEndpointID | None,
+        deciding: Collection[HostPlace],
+    ) -> None:
+        """Says who is asked where.
+
+        Args:
+            lists: of the host endpoints that are in force.
+            others: has every interface that no map names.
+            deciding: the places where anybody decides; at the others staged policies count, and nothing is dropped.
+        """
+        self._deciding = deciding
         self._used = {place for places in lists.values() for place in places}
         self._rest = {} if others is None else {place: names.host_chain(others, place) for place in lists[others]}
 
@@ -116,7 +128,8 @@ class HostBase:
         if place in self._used:
             yield _ESTABLISHED
             yield _allowed_before(settings)
-            yield from _invalid(settings)
+            if place in self._deciding:
+                yield from _invalid(settings)
             yield from self._dispatch(place)
 
     def _input(self, settings: RenderSettings) -> Iterator[Rule]:
@@ -132,7 +145,8 @@ class HostBase:
     def _delivery(self, settings: RenderSettings) -> Iterator[Rule]:
         if HostPlace.FORWARD_OUT in self._used:
             yield _ESTABLISHED
-            yield from _invalid(settings)
+            if HostPlace.FORWARD_OUT in self._deciding:
+                yield from _invalid(settings)
             yield from self._dispatch(HostPlace.FORWARD_OUT)
 
     def _output(self, settings: RenderSettings) -> Iterator[Rule]:

@@ -66,6 +66,9 @@ class Mirror:
     def put_policy(self, policy_id: PolicyID, policy: CompiledPolicy | None) -> None:
         """Sets or removes a policy; lists and interfaces are touched only if it looks different from outside."""
         self.dirty.policies.add(policy_id)
+        self.dirty.lists |= {
+            name for name in self._lists_with.get(policy_id, ()) if policy_id in self.lists[name].trial.policies
+        }
         if policy is None:
             self.policies.pop(policy_id, None)
         else:

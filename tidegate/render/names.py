@@ -96,6 +96,17 @@ def tier_chain(tier: EndpointTier, direction: Direction) -> str:
     return f"t{_LETTER[direction]}-{digest(tier.name, tier.default_action, *parts)}"
 
 
+def trial_tier_chain(tier: EndpointTier, walked: tuple[PolicyID, ...], direction: Direction) -> str:
+    """The chain of one tier as it would be with these policies, which counts only."""
+    parts = [part for policy in walked for part in (policy.kind, policy.namespace, policy.name)]
+    return f"y{_LETTER[direction]}-{digest(tier.name, tier.default_action, *parts)}"
+
+
+def trial_chain(tiers: tuple[str, ...], direction: Direction) -> str:
+    """The chain that asks the tiers as they would be."""
+    return f"x{_LETTER[direction]}-{digest(*tiers)}"
+
+
 def list_chain(chains: tuple[str, ...], direction: Direction) -> str:
     """The chain that every endpoint with the same tiers and profiles shares."""
     return f"l{_LETTER[direction]}-{digest(*chains)}"
@@ -143,9 +154,21 @@ def sources(version: int) -> str:
 
 def comment(rule: RuleID) -> str:
     """`tier/kind:namespace/name/direction/index`; one that is too long keeps its head and ends in its hash."""
+    return _within(_where(rule))
+
+
+def pending_comment(rule: RuleID) -> str:
+    """The same, of a decision that would be: it must not be counted with the one that is."""
+    return _within(f"pending {_where(rule)}")
+
+
+def _where(rule: RuleID) -> str:
     policy = rule.policy
     name = f"{policy.namespace}/{policy.name}" if policy.namespace else policy.name
-    text = f"{rule.tier}/{short_kind(policy.kind)}:{name}/{rule.direction}/{rule.index}"
+    return f"{rule.tier}/{short_kind(policy.kind)}:{name}/{rule.direction}/{rule.index}"
+
+
+def _within(text: str) -> str:
     if len(text.encode()) <= MAX_COMMENT_BYTES:
         return text
     return f"{text.encode()[: MAX_COMMENT_BYTES - 18].decode(errors='ignore')}~{digest(text)}"

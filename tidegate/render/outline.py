@@ -18,7 +18,6 @@ class Outline:
     """A rule says Pass, so that the tier must look for the mark it leaves."""
     protocol: int | None
     """The protocol that all its rules ask for: packets of others need not be brought to it."""
-    is_staged: bool
 
 
 def outline(policy: CompiledPolicy, direction: Direction) -> Outline:
@@ -29,11 +28,9 @@ def outline(policy: CompiledPolicy, direction: Direction) -> Outline:
         has_rules=bool(rules),
         passes=any(rule.action is Action.PASS for rule in rules),
         protocol=protocols.pop() if len(protocols) == 1 else None,
-        is_staged=policy.is_staged,
     )
 
 
 def domain_sets(policy: CompiledPolicy) -> frozenset[DomainSetID]:
-    """The sets of learned names that the policy's egress rules look into."""
-    rules = rules_of(policy, Direction.EGRESS)
-    return frozenset(rule.destination.domain_set for rule in rules if rule.destination.domain_set)
+    """The sets of learned names that the policy's egress rules look into; names are learned for staged rules, too."""
+    return frozenset(rule.destination.domain_set for rule in policy.egress if rule.destination.domain_set)

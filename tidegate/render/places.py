@@ -44,7 +44,7 @@ def asked(host: HostEndpointPolicy, place: HostPlace) -> PolicyList | None:
     """
     profiles = host.profiles if place.is_final else ()
     found = PolicyList.ask(_tiers(host, place), profiles, place.direction, is_open=not place.is_final)
-    return found if found.tiers or place.is_final else None
+    return found if found.is_asked or found.trial.tiers else None
 
 
 def _tiers(host: HostEndpointPolicy, place: HostPlace) -> tuple[EndpointTier, ...]:

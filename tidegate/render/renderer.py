@@ -27,6 +27,7 @@ from tidegate.render.policy import render_policy
 from tidegate.render.settings import RenderSettings
 from tidegate.render.table import static_table
 from tidegate.render.tiers import ListRenderer
+from tidegate.render.trial import render_trial
 
 _SetEvent = rules.IPSetUpdated | rules.IPSetRemoved | rules.DomainSetUpdated | rules.DomainSetRemoved
 
@@ -146,7 +147,11 @@ class Renderer:
         wanted = self._mirror.lists.get(name)
         if wanted is None:
             return EMPTY
-        return Fragment(chains={chain.name: chain for chain in self._lists[wanted.direction].chains(wanted)})
+        chains = {chain.name: chain for chain in self._lists[wanted.direction].chains(wanted)}
+        if not wanted.trial.tiers:
+            return Fragment(chains=chains)
+        beside = render_trial(wanted.trial, self._mirror.policies, self._settings.pass_mark)
+        return replace(beside, chains={**chains, **beside.chains})
 
     def _endpoint(self, endpoint_id: EndpointID) -> Fragment:
         known = self._mirror.endpoints.get(endpoint_id)
@@ -162,7 +167,10 @@ class Renderer:
         lists = self._mirror.lists_of_host
         if not lists:
             return EMPTY
-        return HostBase(lists, self._mirror.host_of_others).fragment(self._settings)
+        deciding = {
+            place for places in lists.values() for place, name in places.items() if self._mirror.lists[name].is_asked
+        }
+        return HostBase(lists, self._mirror.host_of_others, deciding).fragment(self._settings)
 
     def _interface(self, interface: str) -> Fragment:
         owner = self._mirror.owner(interface)

@@ -8,7 +8,8 @@
 
 Only policies with a Pass rule are followed by a look at the mark. A policy whose rules are all about one protocol is
 asked about packets of that protocol only. A policy that selects the endpoint in a direction for which it has no rules
-gets no jump, but counts for the end of its tier. Staged policies are not there at all.
+gets no jump, but counts for the end of its tier. Staged policies are not there: what they would do is counted beside
+the walk, by a jump to chains that have no verdicts (`tidegate.render.trial`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from nft.model import Chain, Rule
 from policy.rules import Action, Direction, EndpointPolicy, EndpointTier, PolicyID, RuleID
 from tidegate.render import names
 from tidegate.render.outline import Outline
+from tidegate.render.trial import NO_TRIAL, Trial, split
 
 Outlines = Mapping[PolicyID, Outline]
 """Of every policy that exists, in the direction that is meant."""
@@ -32,10 +34,12 @@ class PolicyList:
     """The chain's: made from all the rest."""
     direction: Direction
     tiers: tuple[EndpointTier, ...]
-    """Those that have a policy in this direction."""
+    """Those that have an enforced policy in this direction, without the staged ones."""
     profiles: tuple[PolicyID, ...]
     is_open: bool = False
     """Nothing denies behind it: who comes to its end goes on."""
+    trial: Trial = NO_TRIAL
+    """What staged policies would change in it."""
 
     @classmethod
     def of(cls, endpoint: EndpointPolicy, direction: Direction) -> "PolicyList":
@@ -52,20 +56,27 @@ class PolicyList:
         is_open: bool = False,
     ) -> "PolicyList":
         """The tiers that have policies in the direction, then the profiles."""
-        speaking = tuple(tier for tier in tiers if listed(tier, direction))
+        speaking, trial = split(tuple(tiers), direction)
         chains = (
             *(names.tier_chain(tier, direction) for tier in speaking),
             *(names.policy_chain(profile, direction) for profile in profiles),
             *(("open",) if is_open else ()),
+            *((trial.name, str(trial.start)) if trial.tiers else ()),
         )
-        return cls(names.list_chain(chains, direction), direction, speaking, profiles, is_open)
+        return cls(names.list_chain(chains, direction), direction, speaking, profiles, is_open, trial)
 
     @property
     def policies(self) -> Iterator[PolicyID]:
-        """Policies and profiles."""
+        """Policies, staged or not, and profiles."""
         for tier in self.tiers:
             yield from listed(tier, self.direction)
+        yield from self.trial.policies
         yield from self.profiles
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether anybody in it, or its end, may decide."""
+        return bool(self.tiers) or not self.is_open
 
 
 def listed(tier: EndpointTier, direction: Direction) -> tuple[PolicyID, ...]:
@@ -90,15 +101,16 @@ class ListRenderer:
         """The list's chain and those of its tiers."""
         jumps = []
         for tier in wanted.tiers:
-            if decisive := [item for item in listed(tier, self._direction) if not self._is_staged(item)]:
-                chain = self._tier(tier, decisive)
-                jumps.append(Rule((expr.Jump(chain.name),)))
-                yield chain
+            chain = self._tier(tier, listed(tier, self._direction))
+            jumps.append(Rule((expr.Jump(chain.name),)))
+            yield chain
+        if wanted.trial.tiers:
+            jumps.insert(wanted.trial.start, Rule((expr.Jump(wanted.trial.name),), "as it would be"))
         profiles = [rule for profile in wanted.profiles for rule in self._ask(profile, "")]
         end = () if wanted.is_open else (_deny(names.no_profile(self._direction)),)
         yield Chain(wanted.name, (*jumps, *profiles, *end))
 
-    def _tier(self, tier: EndpointTier, decisive: list[PolicyID]) -> Chain:
+    def _tier(self, tier: EndpointTier, decisive: tuple[PolicyID, ...]) -> Chain:
         rules = [rule for policy in decisive for rule in self._ask(policy, tier.name)]
         end = names.end_of_tier(tier.name, decisive[-1], self._direction)
         if tier.default_action is Action.PASS:
@@ -123,9 +135,6 @@ class ListRenderer:
         if outline.passes and policy.kind != names.PROFILE_KIND:
             bit = self._pass_mark
             yield Rule((expr.MarkBits(bit, expr.Op.EQ, bit), expr.SetMark(bit, 0), expr.Return()))
-
-    def _is_staged(self, policy: PolicyID) -> bool:
-        return policy in self._outlines and self._outlines[policy].is_staged
 
 
 def _deny(reason: RuleID) -> Rule:
