@@ -61,26 +61,26 @@ def test_the_pending_verdict_is_that_of_the_world_where_they_are_enforced(first)
     assert changed > 20
 
 
-@pytest.mark.parametrize("first", range(0, WORLDS, BATCH))
+@pytest.mark.parametrize("first", [0, 150])
 def test_the_rules_count_what_the_pending_walk_reaches(first):
-    """Of workloads: in the kernel every place judges by itself, and host endpoints are asked at several."""
+    """Without host endpoints: the kernel counts at each place what comes there now, not what would come there."""
     seen: Counter[str] = Counter()
-    for world in staged_worlds(first):
-        case = Case(world)
+    cases = map(Case, [*staged_worlds(first), *staged_worlds(first + 50), *staged_worlds(first + 100)])
+    for case in (case for case in cases if not case.reference.hosts):
         simulation = case.simulation()
         for probe, packet in case.packets:
             answer, found = case.evaluated(packet), simulation.judge(packet)
             assert answer.pending is not None
             for side in ("egress", "ingress"):
                 walked, counted = getattr(answer.pending, side), getattr(found, side)
-                if walked is not None and not any(step.at for step in (*walked.trace, *getattr(answer, side).trace)):
+                if walked is not None:
                     wanted = reached(walked)
                     tiers = {step.tier for step in wanted}
                     assert [same(step) for step in counted.staged if step.rule >= 0 or step.tier in tiers] == [
                         same(step) for step in wanted
-                    ], f"{side} of {probe}\n{world.text()}"
+                    ], f"{side} of {probe}\n{case.world.text()}"
                     seen.update(step.happened for step in wanted)
-    assert set(seen) >= {Happened.ALLOWED, Happened.DENIED, Happened.PASSED, Happened.LOGGED, *ENDS}
+    assert set(seen) >= {Happened.ALLOWED, Happened.DENIED, Happened.PASSED, *ENDS}
 
 
 def reached(side: DirectionAnswer) -> list[Step]:
