@@ -81,13 +81,6 @@ def test_a_pass_in_a_profile_leaves_no_mark():
     assert rule.statements == (expr.Counter(), expr.Return())
 
 
-def test_a_staged_policy_is_not_there_and_its_tier_does_not_count():
-    staged = policy("a", egress=({"action": Action.DENY},), is_staged=True)
-    who = endpoint("e", tiers=(tier(egress=(staged.id,)),))
-    assert len(lists(who, staged)) == 1
-    assert names.policy_chain(staged.id, EGRESS) not in render_table(state(policies=(staged,)), SETTINGS).chains
-
-
 def test_a_missing_profile_denies_before_the_next_one_is_asked():
     there = profile("kns.x", egress=({},))
     (top,) = lists(endpoint("e", profiles=("kns.gone", "kns.x")), there)

@@ -102,6 +102,20 @@ OF_FORWARDED = of_hosts(applyOnForward=True, order=1)
 OF_ARRIVING = of_hosts(applyOnForward=True, preDNAT=True, tier="early")
 OF_UNTRACKED = of_hosts(applyOnForward=True, doNotTrack=True)
 
+
+def staged(kind: str = "StagedNetworkPolicy", name: str = "to-b", **spec) -> Resource:
+    """A staged policy of the namespace; by its name, the twin of one of the enforced ones."""
+    metadata = {"name": name} if kind == "StagedGlobalNetworkPolicy" else {"name": name, "namespace": "ns"}
+    return decode({"apiVersion": "projectcalico.org/v3", "kind": kind, "metadata": metadata, "spec": spec})
+
+
+TO_B_STAGED = staged(selector="app == 'a'", order=1, egress=[to({"domains": ["x.test"]}), {"action": "Deny"}])
+TO_B_STAGED_LATE = staged(selector="app == 'a'", order=9, stagedAction="Learn", egress=[to({"selector": "app == 'b'"})])
+TO_B_LEAVING = staged(stagedAction="Delete")
+STAGED_OF_HOSTS = staged("StagedGlobalNetworkPolicy", "s", selector="has(app)", applyOnForward=True, types=["Egress"])
+STAGED_OF_KUBERNETES = staged("StagedKubernetesNetworkPolicy", "k", podSelector={"matchLabels": {"app": "a"}})
+OF_HOSTS_LEAVING = staged("StagedGlobalNetworkPolicy", "of-hosts-egress", stagedAction="Delete")
+
 NODE_1 = node(ip="172.18.0.1 fd00::1", labels={"app": "b"})
 NODE_1_MOVED = node(ip="172.18.0.7", labels={"app": "a"})
 NODE_2 = node("node-2", ip="172.18.0.2", labels={"app": "b"})
@@ -244,6 +258,14 @@ SEQUENCES: dict[str, list[State]] = {
         all_of(A, FROM_SERVICE, SLICE_OF_OTHER, SLICE_V6),
         all_of(A, BY_SERVICE, SLICE, SLICE_SECOND),
         all_of(A, SLICE),
+    ],
+    "policies are staged": [
+        all_of(A, B, TO_B, TO_B_STAGED),
+        all_of(A, B, TO_B, TO_B_STAGED_LATE, EARLY),
+        all_of(A, B, TO_B, TO_B_LEAVING, STAGED_OF_KUBERNETES),
+        all_of(A, B, TO_B_LEAVING, BY_NAME_NODE),
+        all_of(A, TO_B_STAGED, STAGED_OF_HOSTS, ALL_INTERFACES),
+        all_of(ALL_INTERFACES, OF_HOSTS, OF_HOSTS_LEAVING, STAGED_OF_HOSTS),
     ],
     "services and policies of hosts": [all_of(A, BY_SERVICE), all_of(A, UNTRACKED), all_of(A, BY_SERVICE, UNTRACKED)],
 }
