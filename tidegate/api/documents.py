@@ -115,17 +115,19 @@ def _policy(policy: CompiledPolicy, endpoint_count: int, counts: Counts) -> JSON
         "staged": policy.is_staged,
         "stage": policy.stage.value,
         "endpoints": endpoint_count,
-        "rules": [_rule(rule, counts) for rule in (*policy.ingress, *policy.egress)]
+        "rules": [_rule(rule, counts, is_staged=policy.is_staged) for rule in (*policy.ingress, *policy.egress)]
         + list(_ends_of_tier(policy, counts)),
     }
 
 
-def _rule(rule: CompiledRule, counts: Counts) -> JSONObject:
+def _rule(rule: CompiledRule, counts: Counts, *, is_staged: bool) -> JSONObject:
+    """`would` is what a staged rule would do with the packets that it counts; enforced rules do not have it."""
     count = counts.get(names.comment(rule.id), _NONE)
     return {
         "direction": rule.id.direction.value,
         "index": rule.id.index,
         "action": rule.action.value,
+        **({"would": rule.action.value.lower()} if is_staged else {}),
         "packets": count.packets,
         "bytes": count.bytes,
     }

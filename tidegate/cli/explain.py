@@ -40,6 +40,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[Text]:
         yield Text.assemble(f"\n{path['ip']}: ", _verdict(path))
         for side in ("egress", "ingress"):
             yield from _side(side, path[side])
+        yield from _pending(path.get("pending"))
         for reason in path["reasons"]:
             yield _reason(reason)
 
@@ -55,6 +56,18 @@ def _side(side: str, direction: Mapping[str, Any] | None) -> Iterator[Text]:
     yield Text.assemble(f"  {side}: ", _verdict(direction))
     for step in direction["trace"]:
         yield Text(f"    {_where(step)}{step['happened']}{_because(step)}", style="" if _decides(step) else "dim")
+    yield from (Text(f"    {hit}", style="dim") for hit in direction.get("policies", ()))
+
+
+def _pending(pending: Mapping[str, Any] | None) -> Iterator[Text]:
+    """What would be if staged policies were enforced; nothing where none is staged."""
+    if pending is None:
+        return
+    yield Text.assemble("  if staged policies were enforced: ", _verdict(pending))
+    for side in ("egress", "ingress"):
+        if pending[side] is not None:
+            yield Text.assemble(f"    {side}: ", _verdict(pending[side]))
+            yield from (Text(f"      {hit}", style="dim") for hit in pending[side]["policies"])
 
 
 def _where(step: Mapping[str, Any]) -> str:

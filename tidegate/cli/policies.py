@@ -11,6 +11,8 @@ from tidegate.cli.query import DEFAULT_SOCKET, SocketOption, ask
 TierOption = Annotated[str | None, typer.Option("--tier", help="Only those of this tier.")]
 NameOption = Annotated[str | None, typer.Option("--name", help="Only policies of this name.")]
 
+_ENDS = {"PendingEndOfTier": "would end here"}
+
 
 def policies(
     *,
@@ -35,5 +37,6 @@ def _rows(item: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
         yield (*head, "none", "", "", "")
     for rule in item["rules"]:
         where = f"{rule['direction']} {rule['index']}" if rule["index"] >= 0 else f"{rule['direction']} end of tier"
-        yield (*head, where, rule["action"], rule["packets"], rule["bytes"])
+        action = f"would {rule['would']}" if rule.get("would") else _ENDS.get(rule["action"], rule["action"])
+        yield (*head, where, action, rule["packets"], rule["bytes"])
         head = ("", "")

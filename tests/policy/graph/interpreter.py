@@ -56,22 +56,27 @@ class Interpreter:
             if rule.destination.domain_set is not None
         }
 
-    def decide(self, endpoint: EndpointID, direction: Direction, packet: Packet) -> tuple[bool, str, str, int]:
-        """Allowed or not, and by which tier, policy and rule (-1: none)."""
+    def decide(
+        self, endpoint: EndpointID, direction: Direction, packet: Packet, *, is_pending: bool = False
+    ) -> tuple[bool, str, str, int]:
+        """Allowed or not, and by which tier, policy and rule (-1: none); or how it would be, with staged policies."""
         governing = self.state.endpoints[endpoint]
-        for decided in self.decisions(governing, direction, packet):
+        for decided in self.decisions(governing, direction, packet, is_pending=is_pending):
             return decided
         return False, "", "", -1
 
-    def decisions(self, governing: EndpointPolicy, direction: Direction, packet: Packet) -> Iterator[tuple]:
+    def decisions(
+        self, governing: EndpointPolicy, direction: Direction, packet: Packet, *, is_pending: bool
+    ) -> Iterator[tuple]:
         for tier in governing.tiers:
-            policies = tier.ingress if direction is Direction.INGRESS else tier.egress
+            listed = tier.ingress if direction is Direction.INGRESS else tier.egress
+            policies = [item for item in listed if self.counts(item, tier.leaving, is_pending=is_pending)]
             if not policies:
                 continue
             final = self.first(governing, policies, direction, packet)
             if final is None:
                 if tier.default_action is Action.DENY:
-                    yield False, tier.name, policies[-1].name, -1
+                    yield False, tier.name, policies[0 if is_pending else -1].name, -1
             elif final.action is not Action.PASS:
                 yield final.action is Action.ALLOW, tier.name, final.id.policy.name, final.id.index
         for profile in governing.profiles:
@@ -81,6 +86,9 @@ class Interpreter:
             final = self.first(governing, (profile,), direction, packet)
             if final is not None and final.action is not Action.PASS:
                 yield final.action is Action.ALLOW, "", profile.name, final.id.index
+
+    def counts(self, policy: PolicyID, leaving: frozenset[PolicyID], *, is_pending: bool) -> bool:
+        return policy not in leaving if is_pending else not self.state.policies[policy].is_staged
 
     def first(
         self, governing: EndpointPolicy, policies: Iterable[PolicyID], direction: Direction, packet: Packet

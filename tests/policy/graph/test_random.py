@@ -79,14 +79,18 @@ def test_compiled_rules_decide_as_the_reference_semantics(batch):
                 continue
             packet = packet_of(world, probe)
             verdict = judge(world, packet, names)
-            for side, direction in ((verdict.egress, Direction.EGRESS), (verdict.ingress, Direction.INGRESS)):
+            pending = verdict.pending or verdict
+            is_staged = verdict.pending is not None
+            sides = [(verdict.egress, Direction.EGRESS, False), (verdict.ingress, Direction.INGRESS, False)]
+            sides += [(pending.egress, Direction.EGRESS, is_staged), (pending.ingress, Direction.INGRESS, is_staged)]
+            for side, direction, would_be in sides:
                 if side is None or side.deciding.happened is Happened.ENCAPSULATION_DENIED:
                     continue
                 if any(step.at for step in side.trace):
                     continue  # host endpoints have their say, too: `tests.oracles`
                 party = packet.source if direction is Direction.EGRESS else packet.destination
                 holder = world.endpoint_at(party.address)
-                found = nodes[holder.node].decide(holder.endpoint, direction, packet)
+                found = nodes[holder.node].decide(holder.endpoint, direction, packet, is_pending=would_be)
                 step = side.deciding
                 assert found == (side.is_allowed, step.tier, step.policy.name if step.policy else "", step.rule), (
                     made.text()
