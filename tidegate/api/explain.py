@@ -14,6 +14,7 @@ from policy.domains import DomainError, DomainName, DomainPattern
 from policy.evaluate import Frame, LearnedName, Links, World, judge
 from policy.resources.metadata import Resource
 from policy.rules import EndpointID, HostEndpointID, IPAddress, NodeState
+from policy.staged import is_staged
 from tidegate.api.question import Question, QuestionError, parse_question
 from tidegate.api.views import JSONObject
 from tidegate.judge.answer import Answer, of_evaluation
@@ -90,10 +91,11 @@ class _Explainer:
         known = state.endpoints.get(endpoint) if endpoint is not None else None
         if known is None:
             return []
+        enforced = {policy: sets for policy, sets in naming_policies(state).items() if not is_staged(policy)}
         return sorted(
             {
                 text
-                for item in domain_sets_of(known, naming_policies(state))
+                for item in domain_sets_of(known, enforced)
                 for text in state.domain_sets[item].patterns
             }
         )
