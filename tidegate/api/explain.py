@@ -92,13 +92,7 @@ class _Explainer:
         if known is None:
             return []
         enforced = {policy: sets for policy, sets in naming_policies(state).items() if not is_staged(policy)}
-        return sorted(
-            {
-                text
-                for item in domain_sets_of(known, enforced)
-                for text in state.domain_sets[item].patterns
-            }
-        )
+        return sorted({text for item in domain_sets_of(known, enforced) for text in state.domain_sets[item].patterns})
 
     # --- paths ---
 
