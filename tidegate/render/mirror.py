@@ -15,6 +15,7 @@ from policy.rules import (
     HostEndpointPolicy,
     PolicyID,
 )
+from policy.staged import is_staged
 from tidegate.render.outline import Outline, domain_sets, outline
 from tidegate.render.places import HostPlace, asked
 from tidegate.render.tiers import PolicyList
@@ -120,6 +121,10 @@ class Mirror:
     def has_names(self, endpoint: EndpointID) -> bool:
         """Whether a policy of the endpoint allows names, so that its DNS traffic must be seen."""
         return self._is_under(self.naming, endpoint)
+
+    def has_enforced_names(self, endpoint: EndpointID) -> bool:
+        """The same of enforced policies: a staged one does not change who answers the endpoint's questions."""
+        return self._is_under({policy for policy in self.naming if not is_staged(policy)}, endpoint)
 
     def is_proxied(self, endpoint: EndpointID) -> bool:
         """Whether a policy of the endpoint wants its questions answered by the forwarder."""

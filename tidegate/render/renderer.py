@@ -178,7 +178,8 @@ class Renderer:
             return EMPTY
         identity = owner.endpoint.id
         has_names = self._mirror.has_names(identity)
-        is_proxied = has_names and self._settings.is_proxied(by_policy=self._mirror.is_proxied(identity))
+        is_proxied = self._settings.is_proxied(by_policy=self._mirror.is_proxied(identity))
+        is_proxied = is_proxied and self._mirror.has_enforced_names(identity)
         return render_interface(owner.endpoint, self._settings, has_names=has_names, is_proxied=is_proxied)
 
 

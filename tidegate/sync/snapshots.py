@@ -14,7 +14,8 @@ from policy.rules import (
     NodeState,
     PolicyID,
 )
-from tidegate.config.settings import Settings
+from policy.staged import is_staged
+from tidegate.config.settings import AskableNames, Settings
 from tidegate.render import names
 from tidegate.render.settings import RenderSettings
 from tidegate.sync.forwarding import forwarder_options
@@ -52,6 +53,8 @@ class SnapshotBuilder:
         known = self._naming.get(identity)
         if known is not None and known.policy is policy:
             return known
+        if policy.is_staged and self._given.settings.dns_proxy_names is AskableNames.POLICY:
+            return _Naming(policy, ())  # what is on trial must not open a question, either
         named = (rule.destination.domain_set for rule in policy.egress)
         return _Naming(policy, tuple(dict.fromkeys(item for item in named if item is not None)))
 
@@ -100,7 +103,9 @@ class SnapshotBuilder:
 
     def _is_proxied(self, endpoint: EndpointPolicy, proxied: set[PolicyID]) -> bool:
         governing = (*(policy for tier in endpoint.tiers for policy in tier.egress), *endpoint.profiles)
-        return self._given.render.is_proxied(by_policy=bool(proxied) and not proxied.isdisjoint(governing))
+        has_names = any(self._naming[one].sets for one in governing if one in self._naming and not is_staged(one))
+        by_policy = bool(proxied) and not proxied.isdisjoint(governing)
+        return has_names and self._given.render.is_proxied(by_policy=by_policy)
 
 
 @dataclass(frozen=True, slots=True)
