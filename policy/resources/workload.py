@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar
 
 from policy.resources.addresses import Address, HostNetwork, Prefix
 from policy.resources.fields import (
+    GivenNames,
     HostInterfaceName,
     Integer,
     InterfaceName,
@@ -58,11 +59,8 @@ class WorkloadEndpointSpec(Model):
     mac: MACAddress | None = None
     ports: Items[EndpointPort] = ()
     allow_spoofed_source_prefixes: Items[Prefix] = ()
-
-    @classmethod
-    def prepared(cls, given: dict[str, object]) -> dict[str, object]:
-        """Without what shapes traffic instead of allowing it."""
-        return {key: value for key, value in given.items() if key != "qosControls"}
+    qos_controls: GivenNames = ()
+    """Names of the limits that are asked for. None is enforced, and status says so; 0 asks for none."""
 
 
 class WorkloadEndpoint(Resource):

@@ -246,6 +246,20 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(site):
         site.agent.wait_until_ready()
 
 
+def test_limits_of_a_workload_are_named_as_not_enforced_until_they_are_taken_out(site):
+    pod = site.lab.pod("a")
+    limited = wep(pod)
+    limited["spec"]["qosControls"] = {"egressMaxConnections": 5}
+    try:
+        site.put("pods.yaml", limited, wep(site.lab.pod("b")))
+        (idle,) = site.until(lambda: site.conditions("NotEnforced"))
+        assert (idle["subject"], idle["reason"]) == (f"WorkloadEndpoint t/{pod.name}", "LimitsWithoutEffect")
+        assert "egressMaxConnections" in idle["message"]
+    finally:
+        site.put("pods.yaml", wep(pod), wep(site.lab.pod("b")))
+    site.until(lambda: not site.conditions("NotEnforced"))
+
+
 def felix(name="default", **spec):
     return {
         "apiVersion": "projectcalico.org/v3",

@@ -410,11 +410,12 @@ def test_a_whole_workload_endpoint():
             mac="0a:1b:2c:3d:4e:5f",
             ports=[{"name": "http", "protocol": "TCP", "port": 80}, {"protocol": 17, "port": 53, "hostPort": 5353}],
             allowSpoofedSourcePrefixes=["10.1.0.1/16"],
-            qosControls={"ingressBandwidth": 1},
+            qosControls={"ingressPacketRate": 5, "ingressBandwidth": 1, "egressPacketRate": 0, "egressBurst": None},
         )
     ).spec
     assert list(map(str, spec.ip_networks)) == ["10.0.0.1/32", "10.0.0.2/32", "fd00::1/128"]
     assert [(port.name, port.protocol, port.port) for port in spec.ports] == [("http", 6, 80), ("", 17, 53)]
+    assert spec.qos_controls == ("ingressBandwidth", "ingressPacketRate")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from tidegate.sync.conditions import ConditionType
 from tidegate.sync.enforcement import (
     NOT_ENFORCED,
     endpoints_without_effect,
+    limits_without_effect,
     missing_tiers,
     not_enforced,
     settings_without_effect,
@@ -73,3 +74,32 @@ def test_endpoints_that_no_rule_can_mean_are_named():
     ):
         [condition] = endpoints_without_effect([slice_of(**fields)])
         assert (condition.subject, condition.is_normal) == ("EndpointSlice ns/web-1", False)
+
+
+def pod(node, **annotations):
+    asked = {f"qos.projectcalico.org/{name}": value for name, value in annotations.items()}
+    metadata = {"name": "a", "namespace": "ns", "annotations": asked | {"other": "x"}}
+    return decode({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"nodeName": node}})
+
+
+def workload(node, limits):
+    metadata = {"name": "w", "namespace": "ns"}
+    spec = {"node": node, "interfaceName": "cali1", "qosControls": limits}
+    return decode(
+        {"apiVersion": "projectcalico.org/v3", "kind": "WorkloadEndpoint", "metadata": metadata, "spec": spec}
+    )
+
+
+def test_limits_of_workloads_here_are_named_as_not_enforced():
+    given = [pod("here", ingressPacketRate="5"), workload("here", {"egressMaxConnections": 7, "dscp": 0})]
+    found = limits_without_effect(given, "here")
+    assert [condition.subject for condition in found] == ["Pod ns/a", "WorkloadEndpoint ns/w"]
+    assert "qos.projectcalico.org/ingressPacketRate" in found[0].message
+    assert "other" not in found[0].message
+    assert found[1].message.endswith(": egressMaxConnections")
+    assert not any(condition.is_normal for condition in found)
+
+
+def test_workloads_without_limits_or_of_other_nodes_are_not_named():
+    given = [pod("here"), pod("there", egressBandwidth="1M"), workload("here", {}), workload("there", {"dscp": 3})]
+    assert limits_without_effect(given, "here") == []

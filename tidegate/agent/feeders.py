@@ -18,12 +18,14 @@ from reconcile.instant import WallInstant
 from tidegate.config import felix
 from tidegate.config.sources import Given
 from tidegate.store.files import FileSource
-from tidegate.store.last_valid import Changes, Problem, ProblemKind
+from tidegate.store.last_valid import Changes, Problem, ProblemKind, Update
 from tidegate.store.tree import StoreError
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired
 from tidegate.sync.enforcement import (
     endpoints_without_effect,
+    limits_asked,
+    limits_without_effect,
     missing_tiers,
     not_enforced,
     settings_without_effect,
@@ -36,7 +38,7 @@ Configure = Callable[[Sequence[Given]], bool]
 
 RETRY_SECONDS = 1.0
 _QUIET = frozenset(("Pod", "Namespace", "ServiceAccount", "WorkloadEndpoint"))
-"""Kinds that come and go all the time, and of which nothing is said."""
+"""Kinds that come and go all the time, and of which little is said."""
 _CONFIGURING = frozenset((FelixConfiguration.KIND, Node.KIND))
 """Kinds that say how a node is configured: a selector looks at the node's labels."""
 SETTLE_SECONDS = 0.05
@@ -109,9 +111,15 @@ class Feeders:
         ):
             problems = [problem for problem in changes.problems if problem.kind is kind]
             self.conditions.replace(of_type, _as_conditions(of_type, problems), now)
-        if not changes.updates or any(update.key.kind not in _QUIET for update in changes.updates):
+        if not changes.updates or any(map(self._may_change_effects, changes.updates)):
             self._look_at_effects(now)
         structlog.get_logger().info("resources read", updates=len(changes.updates), problems=len(changes.problems))
+
+    def _may_change_effects(self, update: Update) -> bool:
+        """Whether something is to be said of it, or was."""
+        if update.key.kind not in _QUIET or limits_asked(update.resource, self.node):
+            return True
+        return self.conditions.stands(ConditionType.NOT_ENFORCED, str(update.key))
 
     def _look_at_effects(self, now: WallInstant) -> None:
         """What is valid and does less than its author may think. Looks at everything."""
@@ -120,6 +128,7 @@ class Feeders:
             *not_enforced(resources),
             *settings_without_effect(resources.values()),
             *endpoints_without_effect(resources.values()),
+            *limits_without_effect(resources.values(), self.node),
         ]
         self.conditions.replace(ConditionType.NOT_ENFORCED, idle, now)
         self.conditions.replace(ConditionType.TIER_MISSING, missing_tiers(resources), now)

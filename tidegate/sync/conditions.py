@@ -27,7 +27,7 @@ class ConditionType(StrEnum):
     STALE_RESOURCE = "StaleResource"
     """A document is not valid any more; its last valid meaning is still in force."""
     NOT_ENFORCED = "NotEnforced"
-    """A document is valid and of a kind that does nothing yet."""
+    """A document, or a part of it, is valid and does nothing."""
     TIER_MISSING = "TierMissing"
     """Policies name a tier that does not exist: they are asked behind all others, and deny what they do not decide."""
     INTERFACE_MISSING = "InterfaceMissing"
@@ -104,6 +104,10 @@ class Conditions:
                 self._known.values(), key=lambda condition: (order[condition.type], condition.subject, condition.path)
             )
         )
+
+    def stands(self, of_type: ConditionType, subject: str) -> bool:
+        """Whether a condition of that type about the whole of that subject stands."""
+        return (of_type, subject, "") in self._known
 
     def is_true(self, of_type: ConditionType) -> bool:
         """Whether a condition of that type without a subject stands and is true."""

@@ -6,9 +6,11 @@ Whoever writes a policy believes that it is in force. Where it is not, status sa
 from collections.abc import Iterable, Mapping
 
 from policy.resources.felix import FelixConfiguration
+from policy.resources.kube import Pod
 from policy.resources.kube_service import AddressType, EndpointSlice
 from policy.resources.metadata import Resource, ResourceKey
 from policy.resources.policies import RESERVED_TIERS, GlobalNetworkPolicy, NetworkPolicy, Tier
+from policy.resources.workload import WorkloadEndpoint
 from tidegate.config.felix import without_effect
 from tidegate.sync.conditions import Condition, ConditionType
 
@@ -17,6 +19,8 @@ NOT_ENFORCED = {
 }
 """What an operator would be wrong to believe, by kind."""
 
+_QOS = "qos.projectcalico.org/"
+"""Annotations of a pod that become its endpoint's `qosControls` (Calico: Configure QoS controls)."""
 _SHOWN = 10
 """Policies in one message."""
 
@@ -97,3 +101,31 @@ def _unsayable(endpoints: EndpointSlice) -> str:
     if any(port.port is None for port in endpoints.ports):
         return "ports without a number belong to no egress rule: neither allowed nor denied by the service's name"
     return ""
+
+
+def limits_without_effect(resources: Iterable[Resource], node: str) -> list[Condition]:
+    """A condition for each workload of this node for which limits on its traffic are asked."""
+    return [
+        Condition(
+            type=ConditionType.NOT_ENFORCED,
+            is_true=True,
+            reason="LimitsWithoutEffect",
+            message=f"these limits are not enforced: {', '.join(limits)}",
+            subject=str(item.key),
+        )
+        for item in resources
+        if (limits := limits_asked(item, node))
+    ]
+
+
+def limits_asked(item: Resource | None, node: str) -> tuple[str, ...]:
+    """The limits that a workload of this node is given in its document: rates, bandwidths, connections."""
+    if isinstance(item, WorkloadEndpoint) and item.spec.node == node:
+        return item.spec.qos_controls + _annotated(item)
+    if isinstance(item, Pod) and item.spec.node_name == node:
+        return _annotated(item)
+    return ()
+
+
+def _annotated(item: Resource) -> tuple[str, ...]:
+    return tuple(sorted(key for key in item.metadata.annotations if key.startswith(_QOS)))
