@@ -1,5 +1,6 @@
 """Whole random worlds, each from one number: resources, learned names, and packets that look for trouble in them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from random import Random
@@ -49,6 +50,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
     automatic = documents.automatic_hosts(chance, nodes)
     made_tiers = documents.tiers(chance)
     known = ["default", "default", *(tier["metadata"]["name"] for tier in made_tiers)]
+    outside = [*documents.network_sets(chance), *documents.profiles(chance)]
     enforced = documents.policies(chance, known)
     everything = (
         *documents.namespaces(),
@@ -56,26 +58,31 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         *workloads,
         *hosts,
         *automatic,
-        *documents.network_sets(chance),
-        *documents.profiles(chance),
+        *outside,
         *made_tiers,
         *enforced,
         *(made for about, make in MORE.items() for made in make(Random(f"{about} of {seed}"))),
-        *staged.documents(Random(f"staged of {seed}"), known, enforced),
     )
-    rules = [
+    on_trial = staged.documents(Random(f"staged of {seed}"), known, enforced)
+    names = _learned(chance, workloads)
+    rules = _rules_of(everything)
+    made = [_probe(chance, number, workloads, rules, hosts, everything) for number in range(probes)]
+    if rules := _rules_of(on_trial):  # a fourth more, from other dice: worlds without trials stay what they were
+        chance = Random(f"probes of trials of {seed}")
+        numbers = range(probes, probes + probes // 4)
+        made += [_probe(chance, number, workloads, rules, hosts, everything) for number in numbers]
+    return World(seed=seed, documents=(*everything, *on_trial), names=names, probes=tuple(made))
+
+
+def _rules_of(policies: Iterable[Document]) -> list[Document]:
+    """The rules that probes are aimed at, the rare ones more often."""
+    return [
         rule
-        for document in everything
+        for document in policies
         for direction in ("ingress", "egress")
         for rule in document.get("spec", {}).get(direction, ())
         for _ in range(4 if _is_rare(rule) else 1)
     ]
-    return World(
-        seed=seed,
-        documents=everything,
-        names=_learned(chance, workloads),
-        probes=tuple(_probe(chance, number, workloads, rules, hosts, everything) for number in range(probes)),
-    )
 
 
 def addresses_of(workload: Document) -> list[str]:
