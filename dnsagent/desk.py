@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from dnsagent.link import Document
 from dnsagent.match import labels_of
 from dnsagent.packet_loop import PacketLoop
 from dnsagent.plan import Plan, RulePlan, make_plan
+from dnsagent.plan_change import PlanChange, is_same_policy, plan_change
 from dnsagent.snapshot_file import read_snapshot
 from policy.domains import DomainName
 from policy.errors import PolicyError
@@ -119,19 +120,18 @@ class Desk:
     def _load(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
         """Takes the snapshot in the file; what earlier answers open under it is in the kernel when this returns."""
         del memory
-        plan = make_plan(read_snapshot(Path(request["path"])))
-        loop, now = self._loop, self._loop.clock.now()
-        loop.journal.forget(_ended(loop.learner.plan, plan), loop.clock.wall())
-        revoked = loop.learner.revoked(plan)
-        loop.sets.delete(key for key in revoked if (loop.learner.elements.deadline(key) or 0) > now)
-        for key in revoked:
-            loop.learner.elements.drop(key)
-        live = {name for rule in plan.rules for name in (rule.set4, rule.set6)}
-        gone = frozenset(key[0] for key, _ in loop.learner.elements.items()) - live
-        for key in loop.learner.elements.of_sets(gone):
-            loop.learner.elements.drop(key)
+        snapshot = read_snapshot(Path(request["path"]))
+        loop, now, before = self._loop, self._loop.clock.now(), self._loop.learner.plan
+        if is_same_policy(before.snapshot, snapshot):
+            loop.learner.plan = replace(before, snapshot=snapshot)
+            return {"generation": snapshot.generation}
+        plan = make_plan(snapshot, before)
+        change = plan_change(before, plan)
+        loop.journal.forget(_ended(before, plan), loop.clock.wall())
         loop.learner.adopt(plan)
-        for elements in loop.learner.back_fill(now):
+        if change.takes_away:
+            self._withdraw(change, now)
+        for elements in loop.learner.back_fill(now, change.fresh):
             self._write(elements, now)
             loop.breathe()
         if self._interceptor is not None:
@@ -139,6 +139,17 @@ class Desk:
         if self._proxy is not None:
             self._proxy.adopt(plan.snapshot, now, loop.breathe)
         return {"generation": plan.snapshot.generation}
+
+    def _withdraw(self, change: PlanChange, now: Instant) -> None:
+        """Closes what may no longer be open; where an address has a new owner, before that one is told anything."""
+        table, loop = self._loop.learner.elements, self._loop
+        for keys in table.withdrawn(change.withdrawn, change.dead_sets):
+            living = [key for key in keys if key[0] not in change.dead_sets]
+            loop.sets.delete(key for key in living if (table.deadline(key) or 0) > now)
+            for key in keys:
+                table.drop(key)
+            if not change.moved:
+                loop.breathe()
 
     def _restore(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
         """The named sets were created anew, empty: their elements go back with the time left to them."""

@@ -19,6 +19,8 @@ LINGER_SECONDS: Final = 1.0
 coarser than ours, and an element that it may still have must be refreshed, not added (an addition would leave it to
 die)."""
 _MAX_STALE: Final = 1024
+WALK_STEP: Final = 4096
+"""Elements looked at between two chances for packets: 2 ms."""
 
 
 def owner_of(key: ElementKey) -> bytes:
@@ -90,12 +92,26 @@ class ElementTable:
         return list(self._deadlines)
 
     def of_owners(self, owners: frozenset[bytes]) -> list[ElementKey]:
-        """The elements of these endpoint addresses. Walks the table: for endpoints that go, not for packets."""
+        """The elements of these endpoint addresses. Walks the table if they have any: for endpoints that go."""
+        if self.per_owner.keys().isdisjoint(owners):
+            return []
         return [key for key in self._deadlines if owner_of(key) in owners]
 
-    def of_sets(self, set_names: frozenset[str]) -> list[ElementKey]:
-        """The elements of these sets. Walks the table."""
-        return [key for key in self._deadlines if key[0] in set_names]
+    def withdrawn(
+        self, permissions: frozenset[tuple[str, bytes]], dead_sets: frozenset[str]
+    ) -> Iterator[list[ElementKey]]:
+        """The elements of these owners in these sets, and all of the dead sets, in pieces of a few milliseconds' work.
+
+        The table may change between two pieces; what comes in meanwhile is not found.
+        """
+        found: list[ElementKey] = []
+        for count, key in enumerate(self.all_keys(), 1):
+            if key[0] in dead_sets or (key[0], owner_of(key)) in permissions:
+                found.append(key)
+            if count % WALK_STEP == 0:
+                yield found
+                found = []
+        yield found
 
     def _wait(self, key: ElementKey, deadline: Instant) -> None:
         second = max(int(deadline), self._second)

@@ -7,7 +7,7 @@ What `judge` returns becomes true when the kernel has acknowledged it and the ca
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, final
 
 from dnsagent.cache import Known, NameCache, refusals
@@ -23,7 +23,7 @@ from dnsagent.codec import (
     decode_answer,
     decode_question,
 )
-from dnsagent.element_table import ElementKey, ElementTable, owner_of
+from dnsagent.element_table import ElementKey, ElementTable
 from dnsagent.guard import Guard
 from dnsagent.plan import EndpointPlan, Plan, RulePlan
 from dnsagent.queries import Mismatch, PendingQueries
@@ -189,47 +189,35 @@ class Learner:
         for gone in set(self.names.endpoints()) - {endpoint.id for endpoint in plan.endpoints.values()}:
             self.names.forget(gone)
 
-    def back_fill(self, now: Instant) -> Iterator[list[Element]]:
+    def back_fill(self, now: Instant, fresh: Mapping[str, frozenset[int]] | None = None) -> Iterator[list[Element]]:
         """What the answers of the past open under the present snapshot, in pieces of a few milliseconds' work.
 
-        Each piece is to be committed before the next is asked for; packets may be judged between them.
+        `fresh` has, by endpoint id, the numbers of the rules to ask; all of all endpoints where it is None. Each piece
+        is to be committed before the next is asked for; packets may be judged between them.
         """
         plan = self.plan
         endpoints = {endpoint.id: endpoint for endpoint in plan.endpoints.values()}
+        wanted = fresh if fresh is not None else {each.id: each.rules for each in endpoints.values()}
         last: tuple[str, tuple[bytes, ...]] | None = None
         rules: list[RulePlan] = []
         opened: list[Element] = []
-        for count, (endpoint_id, _, address, known) in enumerate(self.names.entries(), 1):
-            endpoint = endpoints[endpoint_id]
-            if last != (endpoint_id, known.chain):
-                last = endpoint_id, known.chain
-                rules = [plan.rules[number] for number in self._rules(known.chain, endpoint)]
-            for rule in rules:
-                deadline = known.learned_at + rule.lifetime(known.ttl)
-                if deadline > now and plan.guard.judge(address, allow_private=rule.allow_private) is None:
-                    self._open(rule, endpoint, address, deadline, now, opened)
-            if count % BACK_FILL_STEP == 0:
-                yield opened
-                opened = []
+        count = 0
+        for asked in wanted:
+            for endpoint_id, _, address, known in self.names.entries(asked):
+                count += 1
+                endpoint = endpoints[endpoint_id]
+                if last != (endpoint_id, known.chain):
+                    last = endpoint_id, known.chain
+                    numbers = self._rules(known.chain, endpoint) & wanted[endpoint_id]
+                    rules = [plan.rules[number] for number in numbers]
+                for rule in rules:
+                    deadline = known.learned_at + rule.lifetime(known.ttl)
+                    if deadline > now and plan.guard.judge(address, allow_private=rule.allow_private) is None:
+                        self._open(rule, endpoint, address, deadline, now, opened)
+                if count % BACK_FILL_STEP == 0:
+                    yield opened
+                    opened = []
         yield opened
-
-    def revoked(self, plan: Plan) -> list[ElementKey]:
-        """Elements whose endpoint no longer exists in the plan, or whose set it no longer may use.
-
-        An address that has become another endpoint's keeps none: it was not told what the former owner was told.
-        """
-        before = self.plan.endpoints
-        moved = {a for a, endpoint in plan.endpoints.items() if a in before and before[a].id != endpoint.id}
-        allowed = {
-            (name, address)
-            for endpoint in plan.endpoints.values()
-            for number in endpoint.rules
-            for name, family in ((plan.rules[number].set4, 0), (plan.rules[number].set6, 1))
-            for address in endpoint.addresses[family]
-            if address not in moved
-        }
-        live = {rule.set4 for rule in plan.rules} | {rule.set6 for rule in plan.rules}
-        return [key for key, _ in self.elements.items() if key[0] in live and (key[0], owner_of(key)) not in allowed]
 
     def forget_names(self, address: bytes) -> None:
         """Whoever has the address now was told nothing of what was told to it before."""

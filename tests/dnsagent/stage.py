@@ -1,10 +1,11 @@
 """What the tests of the packet process share: DNS messages by hand, small snapshots, an endpoint that asks."""
 
 import struct
+from collections.abc import Mapping
 from ipaddress import ip_address, ip_network
 
 from dnsagent.learn import Element, Learner, Packet
-from dnsagent.plan import make_plan
+from dnsagent.plan import Plan, make_plan
 from dnsagent.snapshot import Snapshot, SnapshotEndpoint, SnapshotRule, TrustedServer
 from reconcile.instant import Instant
 
@@ -130,9 +131,12 @@ class Stage:
         return self.learner.counters[name]
 
     def adopt(self, *rules: SnapshotRule, **options) -> list[Element]:
-        self.learner.adopt(make_plan(snapshot(*rules, **options)))
+        return self.take(make_plan(snapshot(*rules, **options)))
+
+    def take(self, plan: Plan, fresh: Mapping[str, frozenset[int]] | None = None) -> list[Element]:
+        self.learner.adopt(plan)
         opened = []
-        for elements in self.learner.back_fill(Instant(self.now)):
+        for elements in self.learner.back_fill(Instant(self.now), fresh):
             self.learner.commit(elements)
             opened += elements
         return opened

@@ -1,5 +1,7 @@
 """The mirror of the kernel's elements: what it remembers, for how long, and that it does not grow without end."""
 
+from itertools import chain
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -51,7 +53,12 @@ class TableMachine(RuleBasedStateMachine):
             counts[owner_of(key)] = counts.get(owner_of(key), 0) + 1
         assert self.table.per_owner == counts  # no zeros
         assert set(self.table.of_owners(frozenset([b"\1\1"]))) == {k for k in self.model if owner_of(k) == b"\1\1"}
-        assert set(self.table.of_sets(frozenset(["d4-a"]))) == {k for k in self.model if k[0] == "d4-a"}
+
+    @invariant()
+    def withdrawn(self):
+        found = [*chain(*self.table.withdrawn(frozenset([("d4-a", b"\1\1")]), frozenset(["d4-b"])))]
+        assert len(found) == len(set(found))
+        assert set(found) == {k for k in self.model if k[0] == "d4-b" or owner_of(k) == b"\1\1"}
 
 
 TestTable = TableMachine.TestCase

@@ -486,30 +486,6 @@ def test_names_of_endpoints_that_are_gone_are_forgotten():
     assert list(stage.learner.names.entries()) == []
 
 
-def test_revoked_are_elements_of_rules_that_an_endpoint_has_no_more():
-    endpoints = (endpoint("ep1", CLIENT, rules=("r", "s")), endpoint("ep2", OTHER, rules=("r",)))
-    stage = Stage(RULE, rule("s", "a.test"), endpoints=endpoints)
-    stage.tell("a.test", good())
-    stage.tell("a.test", good(), client=OTHER)
-    after = (endpoint("ep1", CLIENT, rules=("r",)), endpoint("ep2", OTHER, rules=("r",)))
-    plan = make_plan(snapshot(RULE, rule("s", "a.test"), endpoints=after))
-    assert stage.learner.revoked(plan) == [("d4-s", packed(CLIENT) + packed(ADDRESS))]
-    plan = make_plan(snapshot(RULE, rule("s", "a.test"), endpoints=after[:1]))
-    assert set(stage.learner.revoked(plan)) == {
-        ("d4-s", packed(CLIENT) + packed(ADDRESS)),
-        ("d4-r", packed(OTHER) + packed(ADDRESS)),
-    }
-    # A set that goes as a whole takes its elements along.
-    assert stage.learner.revoked(make_plan(snapshot(RULE, endpoints=after))) == []
-
-
-def test_an_address_that_becomes_another_endpoints_keeps_nothing():
-    stage = Stage(RULE, endpoints=(endpoint("ep1", CLIENT, rules=("r",)),))
-    stage.tell("a.test", good())
-    plan = make_plan(snapshot(RULE, endpoints=(endpoint("ep9", CLIENT, rules=("r",)),)))
-    assert stage.learner.revoked(plan) == [("d4-r", packed(CLIENT) + packed(ADDRESS))]
-
-
 def test_forgotten_addresses_give_their_elements_and_names():
     endpoints = (endpoint("ep1", CLIENT, CLIENT6, rules=("r",)), endpoint("ep2", OTHER, rules=("r",)))
     stage = Stage(RULE, endpoints=endpoints)

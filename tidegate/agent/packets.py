@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from dnsagent.desk import Desk
+from dnsagent.element_table import ElementKey, owner_of
 from dnsagent.forward.proxy import Proxy
 from dnsagent.intercept import Interceptor
 from dnsagent.journal import Journal, read_journal
@@ -26,6 +27,7 @@ from dnsagent.learn import Learner
 from dnsagent.link import LinkError, LinkServer, is_listening
 from dnsagent.packet_loop import PacketLoop, Readers
 from dnsagent.plan import Plan, make_plan
+from dnsagent.plan_change import permissions
 from dnsagent.poller import Poller
 from dnsagent.snapshot import Snapshot
 from dnsagent.snapshot_file import SnapshotError, private_directory, read_snapshot
@@ -168,14 +170,7 @@ def _plan(path: Path) -> Plan:
 def _recall(learner: Learner, writer: ElementWriter, sets: KernelSets, journal: Path, clock: Clock) -> None:
     """Reads back what the kernel has and what the journal knows; writes what the kernel lost meanwhile."""
     now, wall = clock.now(), clock.wall()
-    for rule in learner.plan.rules:
-        for set_name in (rule.set4, rule.set6):
-            try:
-                elements = writer.read(set_name)
-            except NftError:
-                continue  # not there yet: the control process makes it, and has us restore
-            for element in elements:
-                learner.elements.put((set_name, element.key), Instant(now + element.remaining_ms / 1000))
+    _read_back(learner, writer, sets, now)
     count = 0
     for entry in read_journal(journal, wall):
         if entry.packet is None:
@@ -189,6 +184,24 @@ def _recall(learner: Learner, writer: ElementWriter, sets: KernelSets, journal: 
         learner.commit(written)
         restored += len(written)
     log.info("recalled", elements=len(learner.elements), answers=count, restored=restored)
+
+
+def _read_back(learner: Learner, writer: ElementWriter, sets: KernelSets, now: Instant) -> None:
+    """Takes over the kernel's elements; those that policy has withdrawn since they were written go."""
+    permitted = permissions(learner.plan)
+    strangers: list[ElementKey] = []
+    for set_name in {name for rule in learner.plan.rules for name in (rule.set4, rule.set6)}:
+        try:
+            elements = writer.read(set_name)
+        except NftError:
+            continue  # not there yet: the control process makes it, and has us restore
+        for element in elements:
+            key = (set_name, element.key)
+            if (set_name, owner_of(key)) in permitted:
+                learner.elements.put(key, Instant(now + element.remaining_ms / 1000))
+            else:
+                strangers.append(key)
+    sets.delete(strangers)
 
 
 def run(state: Path) -> None:
