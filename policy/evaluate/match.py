@@ -158,7 +158,7 @@ def _is_of_a_node(entity: NodePeer, side: _Side) -> bool:
 
 
 def _is_of_service(wanted: ServiceMatch, side: _Side) -> bool:
-    """Whether an endpoint of the Service that takes connections is here; as a destination, on this port."""
+    """Whether an endpoint of the Service is here, ready or not; as a destination, on this port."""
     question = side.question
     service = (wanted.namespace or question.owner.namespace, wanted.name)
     here = (question.packet.protocol, side.port)
@@ -167,7 +167,7 @@ def _is_of_service(wanted: ServiceMatch, side: _Side) -> bool:
         for part in question.world.slices
         if (part.metadata.namespace, part.service) == service
         for endpoint in part.endpoints
-        if endpoint.is_ready and side.address in endpoint.addresses
+        if side.address in endpoint.addresses
     )
 
 

@@ -74,12 +74,13 @@ def of_node(node: Node) -> Contribution:
 
 
 def of_slice(endpoints: EndpointSlice) -> Contribution:
-    """Addresses of the endpoints that take connections, and on each of them the ports of the slice.
+    """Addresses of the endpoints, ready or not, and on each of them the ports of the slice.
 
     A port without a number ("every port") is none: a set of ports cannot say it, and policy fails closed.
     """
-    ready = (endpoint for endpoint in endpoints.endpoints if endpoint.is_ready)
-    addresses = (address for endpoint in ready for address in endpoint.addresses if not isinstance(address, str))
+    addresses = (
+        address for endpoint in endpoints.endpoints for address in endpoint.addresses if not isinstance(address, str)
+    )
     ports = (EndpointPort(protocol=port.protocol, port=port.port) for port in endpoints.ports if port.port is not None)
     return Contribution(_once(map(ip_network, addresses)), _once(ports))
 

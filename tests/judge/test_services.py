@@ -61,13 +61,13 @@ def is_allowed(source, destination, protocol="TCP", port=80):
         ("192.0.2.1", "UDP", 80, False),
         ("192.0.2.1", "TCP", 81, False),
         ("192.0.2.1", "ICMP", None, False),
-        ("192.0.2.3", "TCP", 80, False),
+        ("192.0.2.3", "TCP", 80, True),
         ("192.0.2.4", "TCP", 80, False),
         ("192.0.2.5", "TCP", 80, False),
         ("192.0.2.9", "TCP", 80, False),
     ],
 )
-def test_a_destination_is_an_address_protocol_and_port_of_a_ready_endpoint(address, protocol, port, wanted):
+def test_a_destination_is_an_address_protocol_and_port_of_an_endpoint_ready_or_not(address, protocol, port, wanted):
     assert is_allowed(POD, {"ip": address}, protocol, port) is wanted
 
 
@@ -78,12 +78,12 @@ def test_a_destination_is_an_address_protocol_and_port_of_a_ready_endpoint(addre
         ("192.0.2.2", 80, True),
         ("2001:db8::1", 80, True),
         ("192.0.2.1", 81, False),
-        ("192.0.2.3", 80, False),
+        ("192.0.2.3", 80, True),
         ("192.0.2.4", 80, False),
         ("192.0.2.5", 80, False),
     ],
 )
-def test_a_source_is_an_address_of_a_ready_endpoint_and_has_any_port(address, port, wanted):
+def test_a_source_is_an_address_of_an_endpoint_and_has_any_port(address, port, wanted):
     assert is_allowed({"ip": address}, POD, port=port) is wanted
 
 
