@@ -14,54 +14,21 @@ Source: linux/netfilter/nfnetlink_conntrack.h; kernel: nf_conntrack_netlink.c.
 """
 
 import errno
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from sys import byteorder
 from types import TracebackType
 from typing import Self, final
 
 from netlink import message
-from netlink.message import NetlinkDecodeError
 from netlink.transport import RECEIVE_BYTES, NetlinkSocket
+from nfq.connection import FAMILY_NUMBER, Address, Connection, delete_request, list_request, peek, read_connection
 from nfq.errors import ConntrackError
-from nfq.packet import FiveTuple
 
-Address = IPv4Address | IPv6Address
-
-_SUBSYSTEM = message.NFNL_SUBSYS_CTNETLINK
-_GET, _DELETE = 1, 2
-_AF = {4: 2, 6: 10}
-
-_ORIGINAL, _REPLY, _MARK, _ID, _ZONE, _FILTER = 1, 2, 8, 12, 18, 25
-_TUPLE_IP, _TUPLE_PROTOCOL = 1, 2
-_SOURCE4, _DESTINATION4, _SOURCE6, _DESTINATION6 = 1, 2, 3, 4
-_PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT = 1, 2, 3
-_FILTER_ORIGINAL_FLAGS = 1
-_FILTER_SOURCE, _FILTER_DESTINATION = 1, 2
-"""Which parts of the tuple the kernel compares (kernel: nf_internals.h, CTA_FILTER_F_CTA_IP_SRC and _DST)."""
-
+_SUBSYSTEM, _GET = message.NFNL_SUBSYS_CTNETLINK, 1
 _BATCH = 100
 """Deletions in one send. Each is answered, and the answers wait in our receive buffer until all are sent."""
 _PASSES = 3
 """A table that changes while it is listed may hide entries; the list is read until nothing is left, or so often."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
-    """One conntrack entry."""
-
-    original: FiveTuple
-    """As the first packet had it, before any translation."""
-    reply: FiveTuple
-    """As answers come: its source is where the packets really go, its destination where they come from."""
-    mark: int = 0
-    zone: int = 0
-    id: bytes = field(repr=False)
-    """The kernel's own, made from the entry's place in memory; a successor often has another one, not always."""
-    key: bytes = field(repr=False)
-    """The original tuple as the kernel wrote it."""
 
 
 @final
@@ -116,6 +83,28 @@ class Conntrack:
             and (source is None or one.original.source == source.packed)
             and (destination is None or one.original.destination == destination.packed)
         ]
+
+    def scan(self, wanted: Callable[[bytes, bytes, bytes], bool]) -> Iterator[Connection]:
+        """The connections that `wanted` says yes to, as they are read: for long lists of which few are wanted.
+
+        It is given original source, original destination and source of replies, packed. Read it to the end, and do
+        not use this object otherwise before: the kernel goes on with its list when the last part was taken.
+
+        Raises:
+            ConntrackError: the kernel refused.
+        """
+        sequence = self._netlink.next_sequence()
+        data = message.nf_message(_SUBSYSTEM, _GET, message.NLM_F_REQUEST | message.NLM_F_DUMP, sequence, 0, b"")
+        try:
+            for reply in self._netlink.dump(data, sequence):
+                addresses = peek(reply.body)
+                if addresses is not None and not wanted(*addresses):
+                    continue
+                found = read_connection(reply)
+                if found is not None and (addresses is not None or wanted(*_addresses(found))):
+                    yield found
+        except OSError as error:
+            raise ConntrackError("list connections", error.errno or 0) from error
 
     def delete(self, connections: Iterable[Connection]) -> int:
         """Deletes entries; how many there still were. That one is gone already is no error.
@@ -179,82 +168,17 @@ class Conntrack:
         return deleted
 
 
-def list_request(source: Address | None, destination: Address | None) -> bytes:
-    """The attributes that make the kernel list only what has these addresses; none where it cannot.
-
-    It cannot for IPv6: the kernel compares these addresses the wrong way round and lists exactly the others (seen on
-    6.18; nf_conntrack_netlink.c, ctnetlink_filter_match_tuple). When no supported kernel does so, this can go.
-    """
-    parts, flags = [], 0
-    for address, kind, flag in (
-        (source, _SOURCE4, _FILTER_SOURCE),
-        (destination, _DESTINATION4, _FILTER_DESTINATION),
-    ):
-        if address is not None and address.version == 4:
-            parts.append(message.attribute(kind, address.packed))
-            flags |= flag
-    if not parts:
-        return b""
-    # The flags are in the machine's own order, unlike everything else here.
-    compared = message.attribute(_FILTER_ORIGINAL_FLAGS, flags.to_bytes(4, byteorder))
-    return message.nested(_ORIGINAL, message.nested(_TUPLE_IP, *parts)) + message.nested(_FILTER, compared)
-
-
-def delete_request(connection: Connection, sequence: int) -> bytes:
-    """The message that deletes exactly this entry. Without a tuple it would delete all of them."""
-    body = (
-        message.attribute(_ORIGINAL | message.NLA_F_NESTED, connection.key),
-        message.attribute(_ID, connection.id),
-        message.be16(_ZONE, connection.zone),
-    )
-    flags = message.NLM_F_REQUEST | message.NLM_F_ACK
-    family = _AF[connection.original.version]
-    return message.nf_message(_SUBSYSTEM, _DELETE, flags, sequence, family, b"".join(body))
-
-
-def read_connection(entry: message.Message) -> Connection | None:
-    """The connection of one listed message; `None` for what cannot be named by addresses and a protocol."""
-    try:
-        found = dict(message.attributes(entry.body))
-        original, reply = _read_tuple(found[_ORIGINAL]), _read_tuple(found[_REPLY])
-    except (KeyError, NetlinkDecodeError):
-        return None
-    return Connection(
-        original=original,
-        reply=reply,
-        mark=int.from_bytes(found.get(_MARK, b""), "big"),
-        zone=int.from_bytes(found.get(_ZONE, b""), "big"),
-        id=bytes(found.get(_ID, b"")),
-        key=bytes(found[_ORIGINAL]),
-    )
-
-
 def _has_all(payload: memoryview, parts: Sequence[bytes]) -> bool:
     data = bytes(payload)
     return all(part in data for part in parts)
 
 
-def _read_tuple(data: memoryview) -> FiveTuple:
-    parts = dict(message.attributes(data))
-    addresses = dict(message.attributes(parts[_TUPLE_IP]))
-    protocol = dict(message.attributes(parts[_TUPLE_PROTOCOL]))
-    is_ipv4 = _SOURCE4 in addresses
-    return FiveTuple(
-        4 if is_ipv4 else 6,
-        int.from_bytes(protocol[_PROTOCOL], "big"),
-        bytes(addresses[_SOURCE4 if is_ipv4 else _SOURCE6]),
-        bytes(addresses[_DESTINATION4 if is_ipv4 else _DESTINATION6]),
-        _port(protocol, _SOURCE_PORT),
-        _port(protocol, _DESTINATION_PORT),
-    )
-
-
-def _port(protocol: Mapping[int, memoryview], kind: int) -> int | None:
-    return int.from_bytes(protocol[kind], "big") if kind in protocol else None
+def _addresses(found: Connection) -> tuple[bytes, bytes, bytes]:
+    return found.original.source, found.original.destination, found.reply.source
 
 
 def _family(source: Address | None, destination: Address | None) -> int:
     versions = {address.version for address in (source, destination) if address is not None}
     if len(versions) > 1:
         raise ValueError(f"cannot find connections from {source} to {destination}: they are of different families")
-    return _AF[versions.pop()] if versions else 0
+    return FAMILY_NUMBER[versions.pop()] if versions else 0

@@ -9,7 +9,8 @@ import pytest
 
 from netlink import message
 from netlink.message import attribute, be16, be32, nested
-from nfq.conntrack import Conntrack, _family, delete_request, list_request, read_connection
+from nfq.connection import delete_request, list_request, read_connection
+from nfq.conntrack import Conntrack, _family
 from nfq.packet import FiveTuple
 from tests.nfq.wire import wire
 

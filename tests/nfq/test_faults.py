@@ -6,7 +6,8 @@ import pytest
 
 from netlink import message
 from nfq import conntrack, nflog, raw
-from nfq.conntrack import Connection, Conntrack
+from nfq.connection import Connection
+from nfq.conntrack import Conntrack
 from nfq.counters import LogCounters, QueueCounters
 from nfq.errors import ConntrackError, QueueLostError, QueueRefusedError
 from nfq.held import DROP

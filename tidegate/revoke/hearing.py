@@ -1,0 +1,80 @@
+"""A hearing: connections of one scope are judged by what is in force now, twice where names have a say. Pure.
+
+Hearing(before, now, scope, ..) -> doubtful(ways) -> the ways that the rules deny
+                                -> denied(doubtful, facts) -> those that no remembered name excuses, with reasons
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from nft.model import Key, Table
+from policy.rules import DomainSetID, EndpointID, NodeState
+from tidegate.render import RenderSettings, render_table
+from tidegate.revoke.judge import Judge
+from tidegate.revoke.names import Fact, Memory
+from tidegate.revoke.part import askers, owners, part_of
+from tidegate.revoke.scope import Scope, domain_sets, governing
+from tidegate.revoke.way import Way
+
+Elements = Mapping[str, Collection[Key]]
+"""Of learned sets, by name."""
+
+
+@dataclass(slots=True)
+class Hearing:
+    """Holds what was rendered, so that entries can be heard in pieces."""
+
+    before: NodeState | None
+    """What was in force when connections were looked at last; None where nobody knows."""
+    now: NodeState
+    scope: Scope
+    settings: RenderSettings
+    part: NodeState = field(init=False)
+    owners: Mapping[bytes, EndpointID] = field(init=False)
+    """The workloads that are asked, by packed address."""
+    askers: frozenset[EndpointID] = field(init=False)
+    """Those of them whose rules name names."""
+    _table: Table = field(init=False)
+    _rules: Judge | None = None
+    _former: Judge | None = None
+
+    def __post_init__(self) -> None:
+        """Takes the part that the scope is about."""
+        self.part = part_of(self.now, self.scope)
+        self.owners = owners(self.part)
+        self.askers = askers(self.part)
+        self._table = render_table(self.part, self.settings)
+
+    def doubtful(self, ways: Iterable[Way], learned: Elements) -> dict[Way, str]:
+        """The ways that the rules deny, with the reason. `learned` is what it is at the first call."""
+        if self._rules is None:
+            self._rules = Judge(self._table, self.settings, learned)
+        judge = self._rules
+        return {way: reason for way in ways if (reason := judge.denial(way))}
+
+    def needs_memory(self, doubtful: Iterable[Way]) -> frozenset[EndpointID]:
+        """The workloads of which it matters what they were told."""
+        return frozenset(
+            owner for way in doubtful if (owner := self.owners.get(way.source)) is not None and owner in self.askers
+        )
+
+    def denied(self, doubtful: Mapping[Way, str], facts: Iterable[Fact]) -> dict[Way, str]:
+        """Those of the doubtful ways that remembered names do not excuse."""
+        added = Memory(facts, self.part, self._standing).elements(doubtful, self.owners)
+        if not added:
+            return dict(doubtful)
+        judge = Judge(self._table, self.settings, added)
+        return {way: reason for way, reason in doubtful.items() if judge.denial(way)}
+
+    def _standing(self, owner: EndpointID, way: Way) -> frozenset[DomainSetID]:
+        """None where the policy of before let it through without a name, or where nobody knows that policy."""
+        known = None if self.before is None else self.before.endpoints.get(owner)
+        if self.before is None or known is None or not self.scope.standing:
+            return frozenset()
+        if self._former is None:
+            former = part_of(self.before, self.scope)
+            self._former = Judge(render_table(former, self.settings), self.settings, {})
+        if not self._former.denial(way):
+            return frozenset()
+        used = (domain_sets(policy) for one in governing(known) if (policy := self.before.policies.get(one)))
+        return self.scope.standing & frozenset[DomainSetID]().union(*used)

@@ -1,0 +1,142 @@
+"""Whether the rules of the moment would let a connection be opened that is open already. Pure.
+
+The rules are those in the kernel, run by `nft.simulate` as for a first packet. Left out are the chains that ask every
+packet whatever is established (source check) and those about DNS messages, which are nobody's connection.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from ipaddress import ip_address
+
+from nft import matching, simulate
+from nft.expr import Compare, Field, Lookup, MidStream, Statement, VerdictMap
+from nft.model import Key, Table
+from tidegate.render import RenderSettings
+from tidegate.revoke.way import LOOPBACK, Way
+
+_BEFORE_NAT = ("host-raw-prerouting", "host-prerouting")
+_BEFORE_CONNTRACK = ("host-raw-output",)
+_BEHIND = (
+    "filter-forward", "filter-delivery", "filter-input", "filter-host", "filter-output",
+    "host-input", "host-forward", "host-delivery", "host-output", "host-postrouting",
+)  # fmt: skip
+_OF_HOSTS = (*_BEFORE_NAT, *_BEFORE_CONNTRACK, *(name for name in _BEHIND if name.startswith("host-")))
+_TCP = 6
+_NO_REASON = frozenset(("denied", "denied silently", "invalid"))
+MAX_ANSWERS = 65_536
+"""Answers kept, by way. At the bound all are forgotten, and asked for again: that costs time, never an answer."""
+
+
+class Judge:
+    """Asks one table. Remembers its answers: many connections go the same way."""
+
+    def __init__(self, table: Table, settings: RenderSettings, learned: Mapping[str, Collection[Key]]) -> None:
+        """`learned`: the elements of learned sets, by set."""
+        self._simulator = simulate.Simulator(table, learned)
+        self._settings = settings
+        self._answers: dict[object, str] = {}
+        self._asks_source_ports = asks(table, Field.SPORT)
+        self._asks_mid_stream = any(isinstance(item, MidStream) for item in _statements(table))
+        self._has_hosts = any(table.chains[name].rules for name in _OF_HOSTS if name in table.chains)
+
+    def denial(self, way: Way) -> str:
+        """Why it would be denied: the comment of the rule that says so; "" where it would be let through."""
+        key = self._key(way)
+        known = self._answers.get(key)
+        if known is None:
+            if len(self._answers) >= MAX_ANSWERS:
+                self._answers.clear()
+            known = self._answers[key] = self._ask(way)
+        return known
+
+    def _key(self, way: Way) -> object:
+        if self._asks_source_ports:
+            return way
+        return (way.source, way.destination, way.asked, way.protocol, way.destination_port, way.asked_port,
+                way.icmp, way.iif, way.oif)  # fmt: skip
+
+    def _ask(self, way: Way) -> str:
+        """Of a TCP entry nobody knows whether it began with its connection or in the middle: either may be allowed."""
+        reason = self._run(way, is_syn=True)
+        if reason and way.protocol == _TCP and self._asks_mid_stream:
+            return reason if self._run(way, is_syn=False) else ""
+        return reason
+
+    def _run(self, way: Way, *, is_syn: bool) -> str:
+        mark = self._settings.repeated_mark
+        if self._has_hosts:
+            before = self._before(way, _packet(way, mark, is_asked=True, is_syn=is_syn))
+            if isinstance(before, str):
+                return before
+            mark = before
+        outcome = self._simulator.run(_packet(way, mark, is_syn=is_syn), _hooks(way), only=_BEHIND)
+        if outcome.end is simulate.End.ACCEPT and self._has_hosts and (way.iif, way.oif) == ("", LOOPBACK):
+            arrived = replace(_packet(way, outcome.mark, is_syn=is_syn), iif=LOOPBACK, oif="")
+            outcome = self._simulator.run(arrived, ("input",), only=_BEHIND)
+        return _reason(outcome)
+
+    def _before(self, way: Way, packet: matching.Packet) -> str | int:
+        """What host endpoints say before conntrack and destination NAT: a denial, or the mark the packet goes on with.
+
+        What they leave untracked has no entry that could be ended; one that is left from before only fades away, so
+        it is let be like everything else that is allowed.
+        """
+        if way.iif:
+            outcome = self._simulator.run(packet, ("prerouting",), only=_BEFORE_NAT)
+        else:
+            outcome = self._simulator.run(packet, ("output",), only=_BEFORE_CONNTRACK)
+        return outcome.mark if outcome.end is simulate.End.ACCEPT else _reason(outcome)
+
+
+def _packet(way: Way, mark: int, *, is_asked: bool = False, is_syn: bool = True) -> matching.Packet:
+    """The packet as rules see it, `is_asked` before destination NAT.
+
+    The mark says that it was held once, so that a denial is final and waits for no name.
+    """
+    kind, code = way.icmp or (None, None)
+    return matching.Packet(
+        source=ip_address(way.source),
+        destination=ip_address(way.asked if is_asked else way.destination),
+        protocol=way.protocol,
+        source_port=way.source_port,
+        destination_port=way.asked_port if is_asked else way.destination_port,
+        icmp_type=kind,
+        icmp_code=code,
+        iif=way.iif,
+        oif=way.oif,
+        is_translated=way.is_translated,
+        is_syn=is_syn,
+        mark=mark,
+    )
+
+
+def _hooks(way: Way) -> tuple[str, ...]:
+    if not way.iif:
+        return ("output", "postrouting")
+    return ("forward",) if way.oif else ("input",)
+
+
+def _reason(outcome: simulate.Outcome) -> str:
+    if outcome.end is simulate.End.ACCEPT:
+        return ""
+    said = [step.comment for step in outcome.trace if step.comment and step.comment not in _NO_REASON]
+    return said[-1] if said else "denied"
+
+
+def asks(table: Table, field: Field) -> bool:
+    """Whether any rule looks at the field."""
+    return any(field in _fields(item) for item in _statements(table))
+
+
+def _statements(table: Table) -> Iterator[Statement]:
+    return (item for chain in table.chains.values() for rule in chain.rules for item in rule.statements)
+
+
+def _fields(item: Statement) -> tuple[Field, ...]:
+    match item:
+        case Compare(field=field):
+            return (field,)
+        case Lookup(fields=fields) | VerdictMap(fields=fields):
+            return fields
+        case _:
+            return ()
