@@ -200,13 +200,18 @@ class Desk:
     def _names(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
         """A page of what is open by name; the first request begins, later ones ask for `next`."""
         if not request.get("next"):
-            memory["names"] = self._open_names(request.get("endpoint"), self._loop.clock.now())
+            memory["names"] = self._listed(
+                request.get("endpoint"), self._loop.clock.now(), past=bool(request.get("past"))
+            )
         steps: Iterator[dict[str, Any] | None] = memory["names"]
         page = [entry for _, entry in zip(range(PAGE), steps, strict=False)]
         return {"names": [entry for entry in page if entry is not None], "more": len(page) == PAGE}
 
-    def _open_names(self, endpoint_id: str | None, now: Instant) -> Iterator[dict[str, Any] | None]:
-        """Everything told and still open, then what is open without a name; None for each that is neither."""
+    def _listed(self, endpoint_id: str | None, now: Instant, *, past: bool) -> Iterator[dict[str, Any] | None]:
+        """Everything told and still open, then what is open without a name; None for each that is neither.
+
+        With `past`, everything told that is remembered: what names have opened, whether they do so still or not.
+        """
         learner = self._loop.learner
         known: set[tuple[bytes, bytes]] = set()
         endpoints = {endpoint.id: endpoint for endpoint in learner.plan.endpoints.values()}
@@ -214,7 +219,10 @@ class Desk:
             sources = endpoints[owner].addresses[len(address) == 16] if owner in endpoints else ()
             known.update((source, address) for source in sources)
             is_open = any(learner.is_open(source, address, now) for source in sources)
-            yield self._entry(owner, name, address, told, now) if is_open else None
+            if past:
+                yield self._entry(owner, name, address, told, now) | {"rules": self._openers(told, address)}
+            else:
+                yield self._entry(owner, name, address, told, now) if is_open else None
         for key in learner.elements.all_keys():
             source = owner_of(key)
             pair = (source, key[1][len(source) :])
@@ -255,6 +263,13 @@ class Desk:
         plan = self._loop.learner.plan
         numbers = frozenset[int]().union(*(plan.index.find(name) for name in told.chain))
         return [plan.rules[number] for number in sorted(numbers)]
+
+    def _openers(self, told: Known, address: bytes) -> list[str]:
+        """The rules that select one of the names, without those that may not open such an address."""
+        guard = self._loop.learner.plan.guard
+        return [
+            rule.id for rule in self._rules_of(told) if guard.judge(address, allow_private=rule.allow_private) is None
+        ]
 
     def _explain(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
         """Everything known about an address (or a name) from an endpoint's point of view."""

@@ -167,8 +167,8 @@ class LinkClient:
         except (OSError, ValueError) as error:
             raise LinkError(f"cannot {command}: {error}") from error
 
-    def names(self, endpoint: str | None = None) -> list[dict[str, Any]]:
-        """Every learned name, in pages, so that no page keeps an answer waiting.
+    def names(self, endpoint: str | None = None, *, past: bool = False) -> list[dict[str, Any]]:
+        """Every learned name, in pages, so that no page keeps an answer waiting; with `past`, those that expired, too.
 
         Raises:
             LinkError: as `call`.
@@ -176,7 +176,7 @@ class LinkClient:
         found: list[dict[str, Any]] = []
         try:
             with self._connected() as connection:
-                request: dict[str, Any] = {"command": "names", "endpoint": endpoint}
+                request: dict[str, Any] = {"command": "names", "endpoint": endpoint, "past": past}
                 while True:
                     connection.sendall(frame(request))
                     reply = _checked(_read(connection))

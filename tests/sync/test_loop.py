@@ -102,7 +102,7 @@ def world():
 def parts(world):
     with ThreadPoolExecutor(1) as thread:
         yield Parts(
-            desired=Desired("n", GIVEN), table=world, packets=world, connections=world,
+            desired=Desired("n", GIVEN), table=world, packets=world, connections=world, revocation=world,
             conditions=Conditions(), clock=SystemClock(), thread=thread,
         )  # fmt: skip
 

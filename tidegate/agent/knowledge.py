@@ -16,6 +16,7 @@ from nft.errors import NftError
 from tidegate.agent.machine import Machine
 from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketKeeper
+from tidegate.agent.revoker import Revoker
 from tidegate.agent.situation import Situation
 from tidegate.api import documents, explain
 from tidegate.api.metrics import metrics_text
@@ -40,6 +41,7 @@ class Knowledge:
     conditions: Conditions
     keeper: PacketKeeper
     packets: PacketClient
+    revoker: Revoker
 
     @property
     def queries(self) -> Mapping[str, Query]:
@@ -91,6 +93,7 @@ class Knowledge:
             self.desired.is_in_sync
             and not self.desired.has_news
             and progress.is_settled
+            and self.revoker.is_done
             and self.conditions.is_true(ConditionType.APPLIED)
             and self.keeper.status is not None
         )

@@ -7,6 +7,7 @@ Implements `sync.parts.PacketSide`. Whether a packet process is alive is the kee
 import socket
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from dnsagent.link import LinkClient, LinkError
 from dnsagent.snapshot import Snapshot
 from dnsagent.snapshot_file import SnapshotError, private_directory, read_snapshot, write_snapshot
 from nft.generation import Tally
-from policy.rules import IPAddress
+from policy.rules import DomainSetID, EndpointID, IPAddress
 from tidegate.agent.packets import SNAPSHOT, SOCKET
+from tidegate.revoke.names import Fact
 
 _QUICK_SECONDS = 0.1
 """For questions whose answer nobody needs who must wait for it."""
@@ -140,6 +142,18 @@ class PacketClient:
     def names(self) -> list[dict[str, Any]]:
         """Every learned name. Raises as `status`."""
         return self._link.names()
+
+    def told(self, endpoint: EndpointID | None) -> list[Fact]:
+        """What it remembers that it told a workload, or all of them, open or not. Raises as `status`."""
+        return [
+            Fact(
+                endpoint=EndpointID(entry["endpoint"]),
+                address=ip_address(entry["ip"]),
+                sets=frozenset(map(DomainSetID, entry["rules"])),
+            )
+            for entry in self._link.names(endpoint, past=True)
+            if entry["name"]
+        ]
 
     def explain(self, **question: str) -> dict[str, Any]:
         """What it knows about an address or a name, as an endpoint sees it. Raises as `status`."""

@@ -3,6 +3,7 @@
     files ----> Feeders.documents --+                                     +--> SyncedTable --> nft.TableSync --> kernel
     routes ---> Feeders.links ------+--> Desired ==> steps ==> ApplyLoop -+--> PacketClient --> snapshot, socket
     commits --> Feeders.commits ----------------------------------^       +--> KernelConnections --> conntrack
+                                                                  |       +--> Revoker ------------> conntrack
                                                                   |
     packet process <---- PacketKeeper ("a new one has come") -----+
 
@@ -31,6 +32,7 @@ from tidegate.agent.knowledge import Knowledge
 from tidegate.agent.machine import Machine
 from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketCommand, PacketKeeper
+from tidegate.agent.revoker import Revoker
 from tidegate.agent.situation import Situation, look_around
 from tidegate.config.settings import Settings
 from tidegate.render.table import static_table
@@ -52,6 +54,7 @@ class Agent:
     feeders: Feeders
     loop: ApplyLoop
     keeper: PacketKeeper
+    revoker: Revoker
     commits: CommitFeed
     knowledge: Knowledge
     conditions: Conditions
@@ -84,11 +87,19 @@ def build(settings: Settings, features: Features) -> Agent:
     # What is wanted, and the loop that makes it so. The kernel's sockets belong to one thread.
     desired = Desired(situation.node, given, first_generation=packets.former_generation + 1)
     kernel, monitor = Kernel(render.table_name, situation.features), Monitor(render.table_name)
+    revoker = Revoker(
+        render=render,
+        ask=packets.told,
+        own_addresses=lambda: (address for own in desired.links.addresses.values() for address in own),
+        conditions=conditions,
+        clock=clock,
+    )
     parts = Parts(
         desired=desired,
         table=SyncedTable(TableSync(kernel, clock), static_table(render)),
         packets=packets,
         connections=KernelConnections(),
+        revocation=revoker,
         conditions=conditions,
         clock=clock,
         thread=ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel"),
@@ -102,7 +113,7 @@ def build(settings: Settings, features: Features) -> Agent:
 
     def count() -> Tally | None:
         learned = packets.tally()
-        return None if learned is None else Tally(learned.generation, kernel.commits + learned.own)
+        return None if learned is None else Tally(learned.generation, kernel.commits + revoker.commits + learned.own)
 
     command = PacketCommand(packet_command(situation.state), situation.version)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
@@ -112,9 +123,16 @@ def build(settings: Settings, features: Features) -> Agent:
         feeders=Feeders(node=situation.node, desired=desired, loop=loop, conditions=conditions, clock=clock),
         loop=loop,
         keeper=keeper,
+        revoker=revoker,
         commits=CommitFeed(loop, monitor, count, parts.thread, clock),
         knowledge=Knowledge(
-            situation=situation, desired=desired, loop=loop, conditions=conditions, keeper=keeper, packets=packets
+            situation=situation,
+            desired=desired,
+            loop=loop,
+            conditions=conditions,
+            keeper=keeper,
+            packets=packets,
+            revoker=revoker,
         ),
         conditions=conditions,
         thread=parts.thread,

@@ -51,6 +51,13 @@ class HostAction(StrEnum):
     ACCEPT = "Accept"
 
 
+class OnPolicyChange(StrEnum):
+    """What becomes of a connection that is open when policy stops allowing it."""
+
+    KEEP = "Keep"
+    TERMINATE = "Terminate"
+
+
 class DenyAction(StrEnum):
     """How a denied packet ends (Calico: NFTablesFilterDenyAction)."""
 
@@ -336,6 +343,11 @@ class Settings:
     workload_source_spoofing: SourceSpoofing = _knob(
         "workloadSourceSpoofing", _POLICY, kinds.choice(SourceSpoofing), SourceSpoofing.DISABLED,
         "Any honours the annotation with which endpoints claim further source prefixes.",
+    )  # fmt: skip
+    connections_on_policy_change: OnPolicyChange = _knob(
+        "connectionsOnPolicyChange", _POLICY, kinds.choice(OnPolicyChange), OnPolicyChange.KEEP,
+        "Keep, as Calico does: policy is about new connections. Terminate ends exactly the open ones that policy "
+        "denies when it changes, and when the agent starts.",
     )  # fmt: skip
     disable_conntrack_invalid_check: bool = _knob(
         "disableConntrackInvalidCheck", _POLICY, kinds.boolean(), False,

@@ -27,6 +27,7 @@ from nft.model import Chain, Hook, Rule
 from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import names
 from tidegate.render.dns import answer_rules, query_rules
+from tidegate.render.ended import asked_first, ended_chains
 from tidegate.render.hosts import empty_chains
 from tidegate.render.intercept import handing_rules, host_rules, mark_rules, output_rules
 from tidegate.render.settings import RenderSettings
@@ -50,12 +51,13 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         Chain("filter-delivery", _delivery(settings), Hook("filter", "forward", 1)),
         Chain("filter-input", _input(settings), Hook("filter", "input", 0)),
         Chain("filter-host", _host(settings), Hook("filter", "input", 1)),
-        Chain("filter-output", output_rules(settings), Hook("filter", "output", 0)),
+        Chain("filter-output", (*asked_first(settings), *output_rules(settings)), Hook("filter", "output", 0)),
         *empty_chains(),
         Chain("dns-postrouting", answer_rules(settings), Hook("filter", "postrouting", 110)),
         Chain(names.NEIGHBOURS, _neighbour_types()),
         Chain(names.DENY_EGRESS, _deny_egress(settings)),
         Chain(names.DENY_INGRESS, (_deny(settings),)),
+        *ended_chains(settings),
         *_silent_chains(settings),
         *_queue_chains(settings),
     )
@@ -94,7 +96,7 @@ def _mangle(settings: RenderSettings) -> tuple[Rule, ...]:
 
 
 def _forward(settings: RenderSettings) -> tuple[Rule, ...]:
-    return (_ESTABLISHED, *_from_workloads(settings))
+    return (_ESTABLISHED, *asked_first(settings), *_from_workloads(settings))
 
 
 def _delivery(settings: RenderSettings) -> tuple[Rule, ...]:
@@ -107,7 +109,7 @@ def _delivery(settings: RenderSettings) -> tuple[Rule, ...]:
 
 
 def _input(settings: RenderSettings) -> tuple[Rule, ...]:
-    return (_ESTABLISHED, *_neighbours(), *_from_workloads(settings))
+    return (_ESTABLISHED, *asked_first(settings), *_neighbours(), *_from_workloads(settings))
 
 
 def _host(settings: RenderSettings) -> tuple[Rule, ...]:

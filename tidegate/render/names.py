@@ -30,6 +30,8 @@ DNS_PROXIED = "dns-proxied"
 HELD_RATE = "held-rate"
 TCP_RATE = "tcp-rate"
 """Dynamic set: interface of a workload -> its DNS connections over TCP."""
+ENDED = "ended"
+"""What far ends send on connections that were ended; exists where connections are ended."""
 NEIGHBOURS = "neighbours"
 DENY_EGRESS = "deny-egress"
 DENY_INGRESS = "deny-ingress"
@@ -140,6 +142,16 @@ def domain_set(domain_set_id: DomainSetID, version: int) -> str:
 def servers(version: int) -> str:
     """The set of trusted DNS servers (address . port) of one family."""
     return f"dns-servers{version}"
+
+
+def ended(version: int) -> str:
+    """The set of directions (source . destination . protocol . ports) in which an ended connection was answered."""
+    return f"ended{version}"
+
+
+def ended_pairs(version: int) -> str:
+    """The same for protocols without ports (source . destination . protocol)."""
+    return f"ended-pairs{version}"
 
 
 def nodes(version: int) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
 from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, NO_TUNNELS, FailsafePort, Tunnels
-from tidegate.config.settings import DenyAction, HostAction, Settings, SourceCheck, SourceSpoofing
+from tidegate.config.settings import DenyAction, HostAction, OnPolicyChange, Settings, SourceCheck, SourceSpoofing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +68,8 @@ class RenderSettings:
     deny_action: DenyAction = DenyAction.DROP
     drops_invalid: bool = True
     """Drop a workload's packets that conntrack calls invalid (Calico: DisableConntrackInvalidCheck)."""
+    ends_connections: bool = False
+    """Connections that policy no longer allows are ended, and what their far ends still send begins no new ones."""
     allows_vxlan: bool = False
     """Let workloads send UDP to port 4789 (Calico: AllowVXLANPacketsFromWorkloads)."""
     allows_ipip: bool = False
@@ -136,6 +138,7 @@ def from_configuration(
         honours_source_prefixes=settings.workload_source_spoofing is SourceSpoofing.ANY,
         deny_action=settings.nftables_filter_deny_action,
         drops_invalid=not settings.disable_conntrack_invalid_check,
+        ends_connections=settings.connections_on_policy_change is OnPolicyChange.TERMINATE,
         allows_vxlan=settings.allow_vxlan_from_workloads,
         allows_ipip=settings.allow_ipip_from_workloads,
         log_prefix=settings.log_prefix,

@@ -5,6 +5,7 @@ from nft.model import Key, Set, Table, VerdictMapping
 from tidegate.render import names
 from tidegate.render.base import base_chains
 from tidegate.render.dns import server_elements, server_sets
+from tidegate.render.ended import ended_sets
 from tidegate.render.family import FAMILIES
 from tidegate.render.fragment import has_elements
 from tidegate.render.places import HostPlace
@@ -17,7 +18,7 @@ _MAX_INTERFACES = 65536
 
 def static_table(settings: RenderSettings) -> Table:
     """The table of a node without endpoints."""
-    sets = {item.name: item for item in (*_sets(), *node_sets(settings.tunnels))}
+    sets = {item.name: item for item in (*_sets(), *node_sets(settings.tunnels), *ended_sets(settings))}
     elements: dict[str, frozenset[Key]] = {name: frozenset() for name, item in sets.items() if has_elements(item)}
     maps = {
         name: VerdictMapping(name=name, key=(KeyType.IFNAME,))

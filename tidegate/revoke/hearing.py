@@ -5,7 +5,7 @@ Hearing(before, now, scope, ..) -> doubtful(ways) -> the ways that the rules den
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nft.model import Key, Table
 from policy.rules import DomainSetID, EndpointID, NodeState
@@ -39,7 +39,8 @@ class Hearing:
     _former: Judge | None = None
 
     def __post_init__(self) -> None:
-        """Takes the part that the scope is about."""
+        """Takes the part that the scope is about. What the memory of ended connections says is not policy."""
+        self.settings = replace(self.settings, ends_connections=False)
         self.part = part_of(self.now, self.scope)
         self.owners = owners(self.part)
         self.askers = askers(self.part)
@@ -57,6 +58,11 @@ class Hearing:
         return frozenset(
             owner for way in doubtful if (owner := self.owners.get(way.source)) is not None and owner in self.askers
         )
+
+    @property
+    def shares_names(self) -> bool:
+        """Whether what one workload was told may open an address for others."""
+        return any(item.options.scope == "node" for item in self.part.domain_sets.values())
 
     def denied(self, doubtful: Mapping[Way, str], facts: Iterable[Fact]) -> dict[Way, str]:
         """Those of the doubtful ways that remembered names do not excuse."""

@@ -42,6 +42,8 @@ class Scope:
     """Connections from and to these addresses."""
     users: frozenset[EndpointID] = frozenset()
     """Endpoints whose rules look into the sets of `members`: they are asked, too."""
+    is_widened: bool = False
+    """More addresses changed than are kept one by one."""
     standing: frozenset[DomainSetID] | None = None
     """Learned sets that were in force before, and still are. None: nothing changed since that could have ended one."""
 
@@ -57,6 +59,7 @@ class Scope:
             endpoints=self.endpoints | later.endpoints,
             members=frozenset() if is_wide else members,
             users=self.users | later.users,
+            is_widened=self.is_widened or later.is_widened or is_wide,
             standing=_both(self.standing, later.standing),
         )
 
@@ -96,6 +99,7 @@ def changed(before: NodeState, after: NodeState) -> Scope:
         users=frozenset(
             identity for identity, item in after.endpoints.items() if not users.isdisjoint(governing(item))
         ),
+        is_widened=is_wide,
         standing=frozenset(after.domain_sets) - names,
     )
 

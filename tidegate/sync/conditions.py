@@ -34,6 +34,8 @@ class ConditionType(StrEnum):
     """No route leads to a local workload, so nothing is enforced for it and it has no link to be reached by."""
     HOST_ENDPOINT_IDLE = "HostEndpointIdle"
     """A host endpoint of this node, or a part of its policy, is in force nowhere; the reason says why."""
+    CONNECTIONS_JUDGED = "ConnectionsJudged"
+    """Open connections are those that policy allows. Not there where they are kept whatever policy says."""
     TABLE_REPAIRED = "TableRepaired"
     """Another program changed our table; it was put right."""
 

@@ -5,6 +5,7 @@
       -> table: apply            one transaction, in the kernel's thread
       -> packets: restore        what a repair lost
       -> packets: load           the snapshot; the sets it names are there
+      -> revocation: note        open connections are judged by it, beside the loop
       -> table: remove           learned sets that no snapshot names any more
       -> cut                     connections and learned names of addresses that changed hands
       -> settled
@@ -233,6 +234,7 @@ class ApplyLoop:
             return
         self.progress.packets = latest.generation
         self.progress.in_force = latest.state
+        self._parts.revocation.note(latest.generation, latest.state)
         self._undone.step, self._latest = None, latest
 
     async def _remove_ended_sets(self) -> None:

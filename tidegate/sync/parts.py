@@ -8,7 +8,7 @@ from typing import Protocol
 from dnsagent.snapshot import Snapshot
 from nft.monitor import Commit
 from nft.sync import Report
-from policy.rules import IPAddress
+from policy.rules import IPAddress, NodeState
 from reconcile.clock import Clock
 from tidegate.render import TableChange
 from tidegate.sync.conditions import Conditions
@@ -63,6 +63,13 @@ class Connections(Protocol):
         """
 
 
+class Revocation(Protocol):
+    """Ends open connections that policy denies. Does not block."""
+
+    def note(self, generation: int, state: NodeState) -> None:
+        """This state is in force now, in the kernel and in the packet process."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What the loop works with."""
@@ -71,6 +78,7 @@ class Parts:
     table: KernelTable
     packets: PacketSide
     connections: Connections
+    revocation: Revocation
     conditions: Conditions
     clock: Clock
     thread: ThreadPoolExecutor

@@ -16,6 +16,30 @@ class Counters:
     connections_cut: int = 0
 
 
+@dataclass(slots=True, kw_only=True)
+class Revocation:
+    """How far open connections have been judged by the policy in force, and what came of it since the beginning."""
+
+    wanted: int = 0
+    """The generation whose policy came into force last."""
+    done: int = 0
+    """The generation by which open connections were judged last."""
+    looks: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    """Spent in looks, all together."""
+    last_seconds: float = 0.0
+    judged: int = 0
+    """Entries that may have lost their permission."""
+    ended: int = 0
+    excused: int = 0
+    """Entries that the rules deny, and that a name which is remembered, but whose time is over, has opened."""
+    unguarded: int = 0
+    """Ended without memory of their far end: it had no room."""
+    widened: int = 0
+    """Looks at all connections, because too many addresses changed to look for each."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastApply:
     """The last step that reached the kernel."""
