@@ -21,7 +21,17 @@ from typing import Self, final
 
 from netlink import message
 from netlink.transport import RECEIVE_BYTES, NetlinkSocket
-from nfq.connection import FAMILY_NUMBER, Address, Connection, delete_request, list_request, peek, read_connection
+from nfq.connection import (
+    FAMILY_NUMBER,
+    Address,
+    Connection,
+    Listed,
+    delete_request,
+    list_request,
+    peek,
+    read_connection,
+    read_listed,
+)
 from nfq.errors import ConntrackError
 
 _SUBSYSTEM, _GET = message.NFNL_SUBSYS_CTNETLINK, 1
@@ -84,7 +94,7 @@ class Conntrack:
             and (destination is None or one.original.destination == destination.packed)
         ]
 
-    def scan(self, wanted: Callable[[bytes, bytes, bytes], bool]) -> Iterator[Connection]:
+    def scan(self, wanted: Callable[[bytes, bytes, bytes], bool]) -> Iterator[Listed]:
         """The connections that `wanted` says yes to, as they are read: for long lists of which few are wanted.
 
         It is given original source, original destination and source of replies, packed. Read it to the end, and do
@@ -100,7 +110,7 @@ class Conntrack:
                 addresses = peek(reply.body)
                 if addresses is not None and not wanted(*addresses):
                     continue
-                found = read_connection(reply)
+                found = read_listed(reply)
                 if found is not None and (addresses is not None or wanted(*_addresses(found))):
                     yield found
         except OSError as error:
@@ -173,7 +183,7 @@ def _has_all(payload: memoryview, parts: Sequence[bytes]) -> bool:
     return all(part in data for part in parts)
 
 
-def _addresses(found: Connection) -> tuple[bytes, bytes, bytes]:
+def _addresses(found: Listed) -> tuple[bytes, bytes, bytes]:
     return found.original.source, found.original.destination, found.reply.source
 
 

@@ -48,6 +48,9 @@ class Packets:
     def cut(self, addresses):
         return 0
 
+    def note(self, generation, state):
+        pass
+
 
 class Agent:
     """One life of a control process."""
@@ -56,7 +59,7 @@ class Agent:
         self.desired = Desired("n", GIVEN)
         self.parts = Parts(
             desired=self.desired, table=SyncedTable(TableSync(kernel, SystemClock()), static_table(RENDER)),
-            packets=packets, connections=packets, conditions=Conditions(), clock=SystemClock(), thread=thread,
+            packets=packets, connections=packets, revocation=packets, conditions=Conditions(), clock=SystemClock(), thread=thread,
         )  # fmt: skip
         self.loop = ApplyLoop(self.parts)
         tell(self.desired, *documents)

@@ -88,6 +88,9 @@ class World:
 
     # --- connections ---
 
+    def note(self, generation, state):
+        self.noted = generation, state
+
     def cut(self, addresses):
         self._do("cut", *sorted(addresses))
         return len(addresses)

@@ -26,7 +26,7 @@ class KernelConnections:
         total = 0
         with Conntrack() as table:
             for _ in range(_PASSES):
-                deleted = table.delete(list(table.scan(is_lost)))
+                deleted = table.delete([entry.whole() for entry in list(table.scan(is_lost))])
                 total += deleted
                 if not deleted:
                     break

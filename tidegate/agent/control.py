@@ -168,6 +168,7 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("documents", agent.feeders.documents(agent.source, run.configure))
     start("commits", agent.commits.run())
     start("apply", agent.loop.run())
+    start("connections", agent.revoker.run())
     start("packet process", agent.keeper.run())
     start("memory", _set_memory_aside(agent))
     start("resolvers", _watch_resolvers(run))

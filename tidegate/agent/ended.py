@@ -23,17 +23,22 @@ _CONTROL = frozenset((1, 58))
 
 @final
 class KernelSets:
-    """The sets of one table that revocation reads and writes. Opened in the thread that uses it."""
+    """The sets of one table that revocation reads and writes. Not for two threads at once."""
 
-    def __init__(self, table: str) -> None:
-        """Opens the socket.
+    def __init__(self, table: str, *, readd_refreshes: bool = False) -> None:
+        """Opens the socket; `readd_refreshes` is the kernel's feature of that name (`nft.features`).
 
         Raises:
             OSError: the kernel has no netfilter netlink.
         """
-        self._writer = ElementWriter(table)
+        self._writer = ElementWriter(table, readd_refreshes=readd_refreshes)
         self.commits = 0
         """Transactions that the kernel made for us."""
+
+    @property
+    def port_id(self) -> int:
+        """The netlink port of our commits, which are nobody's interference with the table."""
+        return self._writer.port_id
 
     def close(self) -> None:
         """Closes the socket; safe to call twice."""

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import final
 
-from nfq.connection import Connection
+from nfq.connection import Listed
 from nfq.conntrack import Conntrack
+from nfq.packet import FiveTuple
 from policy.rules import EndpointID
 from tidegate.agent.ended import KernelSets
 from tidegate.revoke.hearing import Elements, Hearing
@@ -38,7 +39,7 @@ Ask = Callable[[EndpointID | None], Iterable[Fact]]
 class Ended:
     """A connection that was ended, and by which rule."""
 
-    entry: Connection
+    entry: Listed
     way: Way
     reason: str
 
@@ -71,15 +72,17 @@ class Look:
         learned = self.sets.learned(self.hearing.part)
         wanted = Wanted(self.hearing.scope, self.hearing.now)
         with Conntrack() as reader, Conntrack() as writer:
+            seen: set[FiveTuple] = set()
             for _ in range(_PASSES):
                 before = self.ended
-                for batch in _batches(reader.scan(wanted)):
+                for batch in _batches(entry for entry in reader.scan(wanted) if entry.original not in seen):
                     self._batch(batch, learned, writer)
+                    seen.update(entry.original for entry in batch)
                 if self.ended == before:
                     break
 
-    def _batch(self, entries: list[Connection], learned: Elements, writer: Conntrack) -> None:
-        ways: dict[Way, list[Connection]] = {}
+    def _batch(self, entries: list[Listed], learned: Elements, writer: Conntrack) -> None:
+        ways: dict[Way, list[Listed]] = {}
         for entry in entries:
             way = way_of(entry, self.around)
             if way is not None:
@@ -87,7 +90,7 @@ class Look:
         self.judged += len(entries)
         denied = self._denied(list(ways), learned)
         if denied:
-            doomed = [entry for way in denied for entry in ways[way]]
+            doomed = [entry.whole() for way in denied for entry in ways[way]]
             self.unguarded += self.sets.remember(doomed)
             self.ended += writer.delete(doomed)
             for way, reason in denied.items():
@@ -114,7 +117,7 @@ class Look:
         return self._facts[endpoint]
 
 
-def _batches(entries: Iterable[Connection]) -> Iterator[list[Connection]]:
+def _batches(entries: Iterable[Listed]) -> Iterator[list[Listed]]:
     rest = iter(entries)
     while batch := list(islice(rest, BATCH)):
         yield batch

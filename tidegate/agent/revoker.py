@@ -59,6 +59,8 @@ class Revoker:
     """Implements `sync.parts.Revocation`. Its state belongs to the event loop; looks run in its thread."""
 
     render: RenderSettings
+    sets: KernelSets | None
+    """None where connections are kept whatever policy says."""
     ask: Ask
     own_addresses: Callable[[], Iterable[IPAddress]]
     """The host's, at the moment of a look."""
@@ -69,7 +71,6 @@ class Revoker:
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="revoker")
     )
-    _sets: KernelSets | None = None
     _undone: Scope = BEGINNING
     _judged_by: NodeState | None = None
     """The state of the last look that was done to its end."""
@@ -86,12 +87,12 @@ class Revoker:
     @property
     def commits(self) -> int:
         """Transactions that the kernel made for us."""
-        return 0 if self._sets is None else self._sets.commits
+        return 0 if self.sets is None else self.sets.commits
 
     def note(self, generation: int, state: NodeState) -> None:
         """This state is in force now, in the kernel and in the packet process."""
         self.progress.wanted = generation
-        if not self.render.ends_connections:
+        if self.sets is None:
             self.progress.done = generation
             return
         if self._noted is not None:
@@ -103,15 +104,16 @@ class Revoker:
 
     async def run(self) -> None:
         """Looks until cancelled."""
-        try:
-            while True:
-                await self._woken.wait()
-                self._woken.clear()
-                await self._turn()
-        finally:
-            self._thread.shutdown(cancel_futures=True)
-            if self._sets is not None:
-                self._sets.close()
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            await self._turn()
+
+    def close(self) -> None:
+        """Waits for the look that is under way, and closes what it works with."""
+        self._thread.shutdown(cancel_futures=True)
+        if self.sets is not None:
+            self.sets.close()
 
     async def _turn(self) -> None:
         state, generation, scope = self._noted, self.progress.wanted, self._undone
@@ -147,12 +149,11 @@ class Revoker:
             )
 
     def _work(self, state: NodeState, scope: Scope, own: frozenset[IPAddress]) -> Look:
-        if self._sets is None:
-            self._sets = KernelSets(self.render.table_name)
+        assert self.sets is not None, "without them nothing is noted"
         hearing = Hearing(self._judged_by, state, scope, self.render)
         with KernelRoutes() as routes:
             around = surroundings(hearing.part, (address.packed for address in own), routes)
-            look = Look(hearing, around, self._sets, self.ask, self._note_ended)
+            look = Look(hearing, around, self.sets, self.ask, self._note_ended)
             look.run()
         return look
 

@@ -27,6 +27,7 @@ from policy.rules import NodeState
 from reconcile.clock import SystemClock
 from tidegate.agent.commits import CommitFeed
 from tidegate.agent.connections import KernelConnections
+from tidegate.agent.ended import KernelSets
 from tidegate.agent.feeders import Feeders
 from tidegate.agent.knowledge import Knowledge
 from tidegate.agent.machine import Machine
@@ -63,6 +64,7 @@ class Agent:
 
     def close(self) -> None:
         """Gives back what the parts hold open. The kernel's table and the packet process stay."""
+        self.revoker.close()
         self.thread.shutdown()
         self.kernel.close()
         self.commits.close()
@@ -87,8 +89,13 @@ def build(settings: Settings, features: Features) -> Agent:
     # What is wanted, and the loop that makes it so. The kernel's sockets belong to one thread.
     desired = Desired(situation.node, given, first_generation=packets.former_generation + 1)
     kernel, monitor = Kernel(render.table_name, situation.features), Monitor(render.table_name)
+    sets = KernelSets(render.table_name, readd_refreshes=situation.features.readd_refreshes) if (
+        render.ends_connections) else None  # fmt: skip
+    own_ports = [] if sets is None else [sets.port_id]
+    monitor.ignore_ports(own_ports)
     revoker = Revoker(
         render=render,
+        sets=sets,
         ask=packets.told,
         own_addresses=lambda: (address for own in desired.links.addresses.values() for address in own),
         conditions=conditions,
@@ -108,7 +115,7 @@ def build(settings: Settings, features: Features) -> Agent:
 
     def on_adopted(pid: int) -> None:
         # Its commits are learned elements, a thousand a second, and none of our business.
-        monitor.ignore_ports(Machine().netlink_ports(pid)[:MAX_PORTS])
+        monitor.ignore_ports([*own_ports, *Machine().netlink_ports(pid)][:MAX_PORTS])
         loop.reload_packets()
 
     def count() -> Tally | None:

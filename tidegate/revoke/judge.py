@@ -4,14 +4,15 @@ The rules are those in the kernel, run by `nft.simulate` as for a first packet. 
 packet whatever is established (source check) and those about DNS messages, which are nobody's connection.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from ipaddress import ip_address
 
 from nft import matching, simulate
-from nft.expr import Compare, Field, Lookup, MidStream, Statement, VerdictMap
+from nft.expr import MidStream
 from nft.model import Key, Table
 from tidegate.render import RenderSettings
+from tidegate.revoke.classes import Classes, statements
 from tidegate.revoke.way import LOOPBACK, Way
 
 _BEFORE_NAT = ("host-raw-prerouting", "host-prerouting")
@@ -24,19 +25,19 @@ _OF_HOSTS = (*_BEFORE_NAT, *_BEFORE_CONNTRACK, *(name for name in _BEHIND if nam
 _TCP = 6
 _NO_REASON = frozenset(("denied", "denied silently", "invalid"))
 MAX_ANSWERS = 65_536
-"""Answers kept, by way. At the bound all are forgotten, and asked for again: that costs time, never an answer."""
+"""Answers kept, by what rules can tell apart. At the bound all are forgotten, and asked for again."""
 
 
 class Judge:
-    """Asks one table. Remembers its answers: many connections go the same way."""
+    """Asks one table. Remembers its answers: to the rules, many connections are the same."""
 
     def __init__(self, table: Table, settings: RenderSettings, learned: Mapping[str, Collection[Key]]) -> None:
         """`learned`: the elements of learned sets, by set."""
         self._simulator = simulate.Simulator(table, learned)
         self._settings = settings
         self._answers: dict[object, str] = {}
-        self._asks_source_ports = asks(table, Field.SPORT)
-        self._asks_mid_stream = any(isinstance(item, MidStream) for item in _statements(table))
+        self._classes = Classes(table, learned)
+        self._asks_mid_stream = any(isinstance(item, MidStream) for item in statements(table))
         self._has_hosts = any(table.chains[name].rules for name in _OF_HOSTS if name in table.chains)
 
     def denial(self, way: Way) -> str:
@@ -50,10 +51,21 @@ class Judge:
         return known
 
     def _key(self, way: Way) -> object:
-        if self._asks_source_ports:
-            return way
-        return (way.source, way.destination, way.asked, way.protocol, way.destination_port, way.asked_port,
-                way.icmp, way.iif, way.oif)  # fmt: skip
+        of_address, of_port = self._classes.of_address, self._classes.of_port
+        return (
+            len(way.source),
+            of_address(way.source),
+            of_address(way.destination),
+            of_address(way.asked) if self._has_hosts else None,
+            way.is_translated,
+            way.protocol,
+            of_port(way.source_port),
+            of_port(way.destination_port),
+            of_port(way.asked_port),
+            way.icmp,
+            way.iif,
+            way.oif,
+        )
 
     def _ask(self, way: Way) -> str:
         """Of a TCP entry nobody knows whether it began with its connection or in the middle: either may be allowed."""
@@ -121,22 +133,3 @@ def _reason(outcome: simulate.Outcome) -> str:
         return ""
     said = [step.comment for step in outcome.trace if step.comment and step.comment not in _NO_REASON]
     return said[-1] if said else "denied"
-
-
-def asks(table: Table, field: Field) -> bool:
-    """Whether any rule looks at the field."""
-    return any(field in _fields(item) for item in _statements(table))
-
-
-def _statements(table: Table) -> Iterator[Statement]:
-    return (item for chain in table.chains.values() for rule in chain.rules for item in rule.statements)
-
-
-def _fields(item: Statement) -> tuple[Field, ...]:
-    match item:
-        case Compare(field=field):
-            return (field,)
-        case Lookup(fields=fields) | VerdictMap(fields=fields):
-            return fields
-        case _:
-            return ()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from nfq.connection import Connection
+from nfq.connection import Listed
 from nfq.packet import FiveTuple
 from policy.rules import IPAddress
 
@@ -64,7 +64,7 @@ class Way:
         return (self.destination, self.destination_port) != (self.asked, self.asked_port)
 
 
-def way_of(entry: Connection, around: Surroundings) -> Way | None:
+def way_of(entry: Listed, around: Surroundings) -> Way | None:
     """The way of the entry's first packet; None where it passes nobody who is asked.
 
     What a helper foresaw in the data of another connection was never asked about: it stands and falls with that one.
