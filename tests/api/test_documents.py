@@ -26,7 +26,7 @@ from reconcile.instant import WallInstant
 from tests.render.states import host, policy, state, tier
 from tidegate.api import documents
 from tidegate.api.metrics import metrics_text
-from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView, timestamp
+from tidegate.api.views import ConnectionsView, GenerationView, ModeView, PacketsView, QueueView, StatusView, timestamp
 from tidegate.render import names
 from tidegate.sync.conditions import Condition, ConditionType
 from tidegate.sync.progress import LastApply
@@ -73,6 +73,7 @@ STATUS = StatusView(
         counters={"guard-private": 4},
         queues=[QueueView(number=101, waiting=1, dropped=2, undelivered=3)],
     ),
+    connections=ConnectionsView(on_policy_change="Terminate", judged_by=2, judged=9, ended=4, last_look_seconds=0.1),
     counts={"endpoints": 1},
     counters={"applies": 5, "apply_seconds": 0.25},
     conditions=[

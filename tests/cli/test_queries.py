@@ -14,6 +14,7 @@ STATUS = {
     "trusted_servers": ["10.0.53.53:53"],
     "packets": {"state": "running", "pid": 7, "counters": {}},
     "encodings": {"queue": "compat"},
+    "connections": {"on_policy_change": "Terminate", "judged_by": 2, "judged": 9, "ended": 4, "last_look_seconds": 0.1},
     "counts": {"endpoints": 1},
     "conditions": [
         {"type": "StaleResource", "status": "True", "normal": False, "since": "2026-01-01T00:00:00Z", "reason": "Invalid",

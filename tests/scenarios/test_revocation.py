@@ -1,9 +1,6 @@
 """Connections that are open when policy stops allowing them: kept or ended, on real packets."""
 
 import socket
-import threading
-import time
-from contextlib import contextmanager
 
 import pytest
 

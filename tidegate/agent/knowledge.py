@@ -22,7 +22,7 @@ from tidegate.api import documents, explain
 from tidegate.api.metrics import metrics_text
 from tidegate.api.question import QuestionError, SilenceError
 from tidegate.api.server import Document, Query
-from tidegate.api.views import GenerationView, ModeView, PacketsView, QueueView, StatusView
+from tidegate.api.views import ConnectionsView, GenerationView, ModeView, PacketsView, QueueView, StatusView
 from tidegate.config.servers import show_server
 from tidegate.judge.configured import frame_of
 from tidegate.sync.conditions import Conditions, ConditionType
@@ -80,8 +80,13 @@ class Knowledge:
             features=asdict(self.situation.features),
             encodings=encodings(self.situation.features),
             packets=self._packets_view(),
+            connections=self._connections_view(),
             counts=self._counts(),
-            counters={**asdict(progress.counters), "packets_restarts": max(0, self.keeper.starts - 1)},
+            counters={
+                **asdict(progress.counters),
+                "packets_restarts": max(0, self.keeper.starts - 1),
+                **self._revocation_counters(),
+            },
             conditions=self.conditions.all(),
         )
 
@@ -119,6 +124,29 @@ class Knowledge:
                 if queue.number in ours
             ],
         )
+
+    def _connections_view(self) -> ConnectionsView:
+        progress = self.revoker.progress
+        return ConnectionsView(
+            on_policy_change=self.situation.settings.connections_on_policy_change,
+            judged_by=progress.done,
+            judged=progress.judged,
+            ended=progress.ended,
+            last_look_seconds=progress.last_seconds,
+        )
+
+    def _revocation_counters(self) -> dict[str, int | float]:
+        progress = self.revoker.progress
+        return {
+            "connections_judged": progress.judged,
+            "connections_ended": progress.ended,
+            "connections_excused": progress.excused,
+            "connections_unguarded": progress.unguarded,
+            "revocation_looks": progress.looks,
+            "revocation_failures": progress.failures,
+            "revocation_widened": progress.widened,
+            "revocation_seconds": progress.seconds,
+        }
 
     def _counts(self) -> dict[str, int]:
         state, status = self.loop.progress.in_force, self.keeper.status
@@ -165,6 +193,7 @@ class Knowledge:
             frame=frame_of(self.situation.settings, self.situation.render.tunnels),
             links={self.situation.node: self.desired.links.addresses},
             ask=self.packets.explain,
+            ended=tuple(self.revoker.ended),
         )
         return await asyncio.to_thread(explain.explain, parameters["from"], parameters["to"], facts)
 

@@ -31,26 +31,13 @@ from tidegate.revoke.part import surroundings
 from tidegate.revoke.scope import BEGINNING, Scope, changed
 from tidegate.revoke.way import spoken
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
-from tidegate.sync.progress import Revocation
+from tidegate.sync.progress import EndedConnection, Revocation
 
 MAX_REMEMBERED = 1000
 """Ended connections that `explain` can tell of; at the bound the oldest goes."""
 MAX_LOGGED = 100
 """Lines for one look. What is beyond is in the sum at its end."""
 _RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class EndedConnection:
-    """For people who ask what became of it."""
-
-    source: IPAddress
-    destination: IPAddress
-    protocol: int
-    port: int
-    reason: str
-    """The rule that denies it, as its counter is called."""
-    at: WallInstant
 
 
 @final

@@ -11,15 +11,16 @@ from ipaddress import ip_address
 from typing import Any
 
 from policy.domains import DomainError, DomainName, DomainPattern
-from policy.evaluate import Frame, LearnedName, Links, World, judge
+from policy.evaluate import Frame, LearnedName, Links, Packet, World, judge
 from policy.resources.metadata import Resource
 from policy.rules import EndpointID, HostEndpointID, IPAddress, NodeState
 from policy.staged import is_staged
 from tidegate.api.question import Question, QuestionError, parse_question
-from tidegate.api.views import JSONObject
+from tidegate.api.views import JSONObject, timestamp
 from tidegate.judge.answer import Answer, of_evaluation
 from tidegate.judge.errors import ProbeError
 from tidegate.judge.roster import Roster
+from tidegate.sync.progress import EndedConnection
 from tidegate.sync.snapshots import domain_sets_of, naming_policies
 
 AskPackets = Callable[..., Mapping[str, Any]]
@@ -27,6 +28,8 @@ AskPackets = Callable[..., Mapping[str, Any]]
 
 _MAX_ADDRESSES = 16
 """Of one name: more are not explained one by one."""
+_MAX_ENDED = 10
+"""Ended connections that are told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +42,8 @@ class Facts:
     ask: AskPackets
     links: Links = field(default_factory=dict)
     """The node's own interfaces."""
+    ended: Iterable[EndedConnection] = ()
+    """Connections that were ended because policy stopped allowing them, the latest last."""
 
 
 def explain(source: str, destination: str, facts: Facts) -> JSONObject:
@@ -129,7 +134,15 @@ class _Explainer:
             **{name: value for name, value in answer.document(None).items() if name != "id"},
             "names": [dict(entry) for entry in reply["told"]],
             "reasons": list(self._reasons(answer, reply)),
+            "ended": list(self._ended(packet)),
         }
+
+    def _ended(self, packet: Packet) -> Iterator[JSONObject]:
+        """Connections of this sort that were open when policy changed, the latest first."""
+        asked = (packet.source.address, packet.destination.address, packet.protocol, packet.destination_port or 0)
+        known = [one for one in self._facts.ended if (one.source, one.destination, one.protocol, one.port) == asked]
+        for one in known[: -_MAX_ENDED - 1 : -1]:
+            yield {"at": timestamp(one.at), "reason": one.reason}
 
     def _ask(self, **what: str) -> Mapping[str, Any]:
         try:

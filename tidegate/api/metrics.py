@@ -14,8 +14,18 @@ _COUNTER_HELP = {
     "repairs": "Changes of our table by other programs that were put right",
     "packets_restarts": "Starts of the packet process beyond the first",
     "connections_cut": "Connections of removed endpoints that were deleted",
+    "connections_judged": "Open connections looked at because policy changed",
+    "connections_ended": "Open connections that policy stopped allowing, and that were ended",
+    "connections_excused": "Open connections that stay because of a name whose time is over",
+    "connections_unguarded": "Connections ended without memory of their far end, which had no room",
+    "revocation_looks": "Looks at open connections",
+    "revocation_failures": "Looks that failed, and were repeated",
+    "revocation_widened": "Looks at all connections because too many addresses changed",
 }
-_HISTORY_HELP = {"apply_seconds": "Time spent in applying"}
+_HISTORY_HELP = {
+    "apply_seconds": "Time spent in applying",
+    "revocation_seconds": "Time spent in looking at open connections",
+}
 
 
 class _StatusCollector(Collector):

@@ -63,6 +63,20 @@ class PacketsView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionsView:
+    """What becomes of open connections when policy stops allowing them."""
+
+    on_policy_change: str
+    """`Keep` or `Terminate`."""
+    judged_by: int
+    """The generation by which they were judged last; under `Keep`, the one in force."""
+    judged: int
+    """Entries looked at since the process began, because they might have lost their permission."""
+    ended: int
+    last_look_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StatusView:
     """Everything `tidegate status` shows."""
 
@@ -81,6 +95,7 @@ class StatusView:
     encodings: Mapping[str, str]
     """How things are said to this kernel."""
     packets: PacketsView
+    connections: ConnectionsView
     counts: Mapping[str, int]
     counters: Mapping[str, int | float]
     """What the control process counted since it began."""

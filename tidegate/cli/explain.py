@@ -43,6 +43,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[Text]:
         yield from _pending(path.get("pending"))
         for reason in path["reasons"]:
             yield _reason(reason)
+        for one in path.get("ended", ()):
+            yield Text(f"  open connection ended at {one['at']}: denied by {one['reason']}")
 
 
 def _reason(reason: Mapping[str, Any]) -> Text:

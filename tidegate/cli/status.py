@@ -69,8 +69,15 @@ def _summary(document: Mapping[str, Any]) -> Iterator[tuple[object, object]]:
     yield "DNS policy mode", f"{mode['in_force']} ({mode['reason']})" if mode["reason"] else mode["in_force"]
     yield "trusted servers", ", ".join(document["trusted_servers"]) or "none"
     yield "packet process", f"{packets['state']}, pid {packets['pid']}" if packets["pid"] else packets["state"]
+    yield "open connections", _connections(document["connections"])
     yield "encodings", ", ".join(f"{name}: {value}" for name, value in document["encodings"].items())
     yield "counts", ", ".join(f"{value} {name}" for name, value in document["counts"].items())
+
+
+def _connections(told: Mapping[str, Any]) -> str:
+    if told["on_policy_change"] == "Keep":
+        return "Keep: policy changes end none"
+    return f"{told['on_policy_change']}: {told['ended']} ended, {told['judged']} judged"
 
 
 def _condition(item: Mapping[str, Any]) -> tuple[object, ...]:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from policy.rules import NodeState
+from policy.rules import IPAddress, NodeState
+from reconcile.instant import WallInstant
 
 
 @dataclass(slots=True, kw_only=True)
@@ -14,6 +15,21 @@ class Counters:
     apply_failures: int = 0
     repairs: int = 0
     connections_cut: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EndedConnection:
+    """For people who ask what became of it."""
+
+    source: IPAddress
+    destination: IPAddress
+    """Behind destination NAT."""
+    protocol: int
+    port: int
+    """0 for protocols without ports."""
+    reason: str
+    """The rule that denies it, as its counter is called."""
+    at: WallInstant
 
 
 @dataclass(slots=True, kw_only=True)
