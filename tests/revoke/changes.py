@@ -1,14 +1,14 @@
 """Random worlds that change while connections are open, and what becomes of those."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from random import Random
 
 from netlink.message import Message
 from nfq.connection import Listed
 from nfq.packet import FiveTuple
+from policy.domains import DomainPattern
+from policy.endpoints import endpoint_id, workload_endpoints
 from policy.evaluate import Packet, judge
 from policy.rules import EndpointID, NodeState
 from tests.oracles.cases import Case
@@ -20,7 +20,7 @@ from tidegate.render import RenderSettings
 from tidegate.revoke.hearing import Hearing
 from tidegate.revoke.names import Fact
 from tidegate.revoke.part import surroundings
-from tidegate.revoke.scope import Scope, Wanted, changed
+from tidegate.revoke.scope import Wanted, changed
 from tidegate.revoke.way import Surroundings, way_of
 from tidegate.sync.desired import Desired
 from tidegate.sync.links import Links
@@ -167,8 +167,6 @@ class Change:
 
 
 def _matches(pattern: str, name: object) -> bool:
-    from policy.domains import DomainPattern
-
     return DomainPattern.from_canonical(pattern).matches(name.name.labels)  # type: ignore[attr-defined]
 
 
@@ -181,8 +179,6 @@ def _state(desired: Desired, before: NodeState | None = None) -> NodeState:
 
 
 def _routes(case: Case) -> Iterator[tuple[object, str]]:
-    from policy.endpoints import endpoint_id, workload_endpoints
-
     for endpoint in workload_endpoints(tuple(case.resources)):
         if endpoint.spec.node == NODE:
             for net in endpoint.spec.ip_networks:
