@@ -2,8 +2,9 @@
 
 import json
 import socket
+import struct
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from typing import Any
 
@@ -47,12 +48,12 @@ def _talker(_stage: Stage) -> Iterator[None]:
 
 
 @pytest.fixture
-def opened(_talker: None, stage: Stage) -> Iterator[Open]:
+def opened(_talker: None, _stage: Stage) -> Iterator[Open]:
     """Opens streams, and closes them in the end."""
     with ExitStack() as stack:
 
         def open_one(pod: str, address: str, port: int = PORT, kind: type = Stream) -> Any:
-            stream = kind(stage.lab.pod(pod).namespace, address, port)
+            stream = kind(_stage.lab.pod(pod).namespace, address, port)
             stack.callback(stream.close)
             return stream
 
@@ -60,10 +61,19 @@ def opened(_talker: None, stage: Stage) -> Iterator[Open]:
 
 
 @pytest.fixture
-def ending(stage: Stage) -> Stage:
+def anew(_stage: Stage) -> Iterator[Stage]:
+    """The stage without policy, and without the usual configuration: the test says which."""
+    yield _stage
+    for file in list(_stage.policies):
+        (_stage.resources / f"{file}.yaml").unlink()
+        del _stage.policies[file]
+
+
+@pytest.fixture
+def ending(anew: Stage) -> Stage:
     """The stage under `Terminate`."""
-    stage.run_agent(connectionsOnPolicyChange="Terminate")
-    return stage
+    anew.run_agent(connectionsOnPolicyChange="Terminate")
+    return anew
 
 
 def entries(stage: Stage, address: str) -> list[Connection]:
@@ -96,3 +106,164 @@ def test_denied_streams_end_and_others_lose_not_one_packet(ending: Stage, opened
     assert bad.is_silent(50), "what the far end says must not open it again, although anybody may come in"
     left = [one for one in entries(stage, lost) if one.original.destination_port == PORT]
     assert [one.original.source_port for one in left] == [others.port]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_denied_datagrams_end_and_others_go_on(ending: Stage, opened: Open, version: int):
+    stage, kept, lost = ending, fresh(ending, version), fresh(ending, version)
+    both = [to(address, protocol="UDP", port=9000) for address in (kept, lost)]
+    stage.put("one", rules("ep1", *both, name=f"udp{version}"))
+    good, bad = opened("ep1", kept, 9000, Datagrams), opened("ep1", lost, 9000, Datagrams)
+    assert (good.talk(), bad.talk()) == (10, 10)
+    stage.put("one", rules("ep1", both[0], name=f"udp{version}b"))
+    assert bad.falls_silent()
+    assert good.talk() == 10
+    assert not entries(stage, lost)
+
+
+def test_pings_end(ending: Stage):
+    stage, address = ending, ending.fresh4()
+    allow = {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8}}
+    stage.put("one", rules("ep1", allow, name="ping"))
+    with stage.lab.pod("ep1").namespace.entered():
+        pings = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    with pings:
+        pings.settimeout(0.5)
+
+        def answered() -> bool:
+            head = struct.pack("!BBHHH", 8, 0, 0, 77, 1)
+            total = sum(struct.unpack("!4H", head))
+            checksum = ~(total + (total >> 16)) & 0xFFFF
+            pings.sendto(struct.pack("!BBHHH", 8, 0, checksum, 77, 1), (address, 0))
+            try:
+                return bool(pings.recv(256))
+            except TimeoutError:
+                return False
+
+        assert answered()
+        (known,) = entries(stage, address)
+        assert known.icmp == (8, 0)
+        stage.put("one", rules("ep1", {**allow, "icmp": {"type": 8, "code": 0}}, name="ping2"))
+        assert [one.id for one in entries(stage, address)] == [known.id], "it is allowed still"
+        stage.put("one", rules("ep1", {**allow, "icmp": {"type": 13}}, name="ping3"))
+        assert not entries(stage, address)
+        assert not answered()
+
+
+def test_the_receivers_policy_ends_what_a_neighbour_has_opened(ending: Stage, opened: Open):
+    stage, server = ending, ending.lab.pod("ep2")
+    address = str(server.address4)
+    stage.put("one", rules("ep1", ANYTHING, name="sender"))
+    stage.put("two", rules("ep2", ANYTHING, name="receiver"))
+    with talking_server(server.namespace):
+        stream = opened("ep1", address)
+        assert stream.goes_on()
+        stage.put("two", rules("ep2", ANYTHING, name="receiver2", ingress=()))
+        assert stream.falls_silent()
+        assert stream.is_silent(50)
+        assert not [one for one in entries(stage, address) if one.original.protocol == socket.IPPROTO_TCP]
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_policy_judges_the_address_behind_a_service(ending: Stage, opened: Open, version: int):
+    stage, kept, lost = ending, fresh(ending, version), fresh(ending, version)
+    services = {4: ("10.96.7.1", "10.96.7.2"), 6: ("fd00:96::71", "fd00:96::72")}[version]
+    stage.put("one", rules("ep1", to(kept, lost), name=f"nat{version}"))
+    with translating(stage, dict(zip(services, (kept, lost), strict=True))):
+        good, bad = opened("ep1", services[0], 80), opened("ep1", services[1], 80)
+        assert good.goes_on()
+        assert bad.goes_on()
+        stage.put("one", rules("ep1", to(kept, *services, port=80), to(kept), name=f"nat{version}b"))
+        assert bad.falls_silent()
+        assert bad.is_silent(30)
+        assert good.goes_on()
+        assert good.retransmits() == 0
+
+
+@contextmanager
+def translating(stage: Stage, targets: dict[str, str]) -> Iterator[None]:
+    """Services on port 80, as kube-proxy makes them, whose endpoints talk."""
+    lines = ["add table inet services", "add chain inet services d { type nat hook prerouting priority -100; }"]
+    for address, target in targets.items():
+        family, place = ("ip", f"{target}:{PORT}") if ":" not in target else ("ip6", f"[{target}]:{PORT}")
+        lines.append(f"add rule inet services d {family} daddr {address} tcp dport 80 dnat {family} to {place}")
+    try:
+        for line in lines:
+            stage.lab.node.command("nft", line)
+        yield
+    finally:
+        stage.lab.node.command("nft", "delete table inet services")
+
+
+def test_a_name_that_leaves_policy_closes_and_one_that_expires_does_not(ending: Stage, opened: Open):
+    stage, kept, lost, expired = ending, ending.fresh4(), ending.fresh4(), ending.fresh4()
+    names = {"kept.rev.test": kept, "lost.rev.test": lost, "expired.rev.test": expired}
+    for name, address in names.items():
+        stage.server.address(name, address, ttl=1 if name.startswith("expired") else 300)
+    stage.permit("ep1", *names, port=PORT)
+    for name in names:
+        stage.resolve("ep1", name)
+    good, bad, old = opened("ep1", kept), opened("ep1", lost), opened("ep1", expired)
+    assert good.goes_on()
+    assert bad.goes_on()
+    assert old.goes_on()
+    stage.until(lambda: "expired" in stage.reasons("ep1", expired, PORT), 10, "the name's time is over")
+    stage.permit("ep1", "kept.rev.test", "expired.rev.test", port=PORT)
+    assert bad.falls_silent()
+    assert good.goes_on()
+    assert old.goes_on(), "expiry is no change of policy"
+    assert (good.retransmits(), old.retransmits()) == (0, 0)
+    stage.permit("ep1", "kept.rev.test", port=PORT)
+    assert old.falls_silent(), "its name has left"
+    assert good.goes_on()
+
+
+def test_what_was_open_before_enforcement_is_judged_when_it_begins(anew: Stage, opened: Open):
+    stage = anew
+    stage.run_agent()
+    kept, lost = stage.fresh4(), stage.fresh4()
+    stage.put("one", rules("ep1", to(kept, lost), name="early"))
+    good, bad = opened("ep1", kept), opened("ep1", lost)
+    stage.put("one", rules("ep1", to(kept), name="early2"))
+    assert bad.goes_on(), "under Keep a change of policy ends nothing"
+    assert stage.agent.get("status")["connections"]["on_policy_change"] == "Keep"
+    stage.run_agent(connectionsOnPolicyChange="Terminate")
+    stage.wait_in_force()
+    assert bad.falls_silent()
+    assert good.goes_on()
+    assert good.retransmits() == 0
+
+
+def test_a_new_endpoints_connections_are_judged(anew: Stage, opened: Open):
+    """On an interface that no prefix claims, nothing is enforced before its endpoint is known."""
+    stage = anew
+    stage.run_agent(connectionsOnPolicyChange="Terminate", interfacePrefix="veth")
+    kept, lost = stage.fresh4(), stage.fresh4()
+    stage.remove("ep1")
+    stage.until(lambda: len(stage.agent.get("endpoints")) == 1, 10, "the endpoint is gone")
+    stage.wait_in_force()
+    try:
+        good, bad = opened("ep1", kept), opened("ep1", lost)
+        assert good.goes_on()
+        assert bad.goes_on()
+        stage.put("one", rules("ep1", to(kept), name="new"), wait=False)
+    finally:
+        stage.put("ep1", endpoint(stage.lab.pod("ep1")))
+    assert bad.falls_silent()
+    assert good.goes_on()
+    assert good.retransmits() == 0
+
+
+def test_ended_connections_are_told(ending: Stage, opened: Open):
+    stage, lost = ending, ending.fresh4()
+    stage.put("one", rules("ep1", to(lost), name="told"))
+    stream = opened("ep1", lost)
+    assert stream.goes_on()
+    stage.put("one", rules("ep1", name="told2"))
+    assert stream.falls_silent()
+    where = ("explain", "--from", "test/ep1", "--to", f"{lost}:{PORT}/TCP")
+    (path,) = json.loads(stage.agent.call(*where, "-o", "json", check=False).stdout)["paths"]
+    assert [one["reason"] for one in path["ended"]] == ["default/np:test/told2/egress/-1"]
+    assert "open connection ended at" in stage.agent.call(*where, check=False).stdout
+    assert f"-> {lost}:{PORT}" in stage.agent.log.read_text()
+    assert "Terminate: " in stage.agent.call("status", check=False).stdout
