@@ -38,6 +38,8 @@ class Desk:
         self._version = version
         self._interceptor = interceptor
         self._proxy = proxy
+        self._refused: int | None = None
+        """Refusals of the kernel up to the last load; None before the first."""
         self._commands: dict[str, Callable[[Document, dict[str, Any]], dict[str, Any]]] = {
             "status": self._status,
             "tally": self._tally,
@@ -122,7 +124,8 @@ class Desk:
         del memory
         snapshot = read_snapshot(Path(request["path"]))
         loop, now, before = self._loop, self._loop.clock.now(), self._loop.learner.plan
-        if is_same_policy(before.snapshot, snapshot):
+        is_whole = self._has_everything_in_kernel()
+        if is_whole and is_same_policy(before.snapshot, snapshot):
             loop.learner.plan = replace(before, snapshot=snapshot)
             return {"generation": snapshot.generation}
         plan = make_plan(snapshot, before)
@@ -131,7 +134,7 @@ class Desk:
         loop.learner.adopt(plan)
         if change.takes_away:
             self._withdraw(change, now)
-        for elements in loop.learner.back_fill(now, change.fresh):
+        for elements in loop.learner.back_fill(now, change.fresh if is_whole else None):
             self._write(elements, now)
             loop.breathe()
         if self._interceptor is not None:
@@ -139,6 +142,11 @@ class Desk:
         if self._proxy is not None:
             self._proxy.adopt(plan.snapshot, now, loop.breathe)
         return {"generation": plan.snapshot.generation}
+
+    def _has_everything_in_kernel(self) -> bool:
+        """Whether no element was refused since the last load: at the start of a machine the sets come after us."""
+        refused, self._refused = self._refused, self._loop.learner.counters["program-failed"]
+        return refused == self._refused
 
     def _withdraw(self, change: PlanChange, now: Instant) -> None:
         """Closes what may no longer be open; where an address has a new owner, before that one is told anything."""

@@ -60,7 +60,7 @@ class EndpointSource:
 
     def __init__(self) -> None:
         self._written: dict[EndpointID, WorkloadEndpoint] = {}
-        self._pods: dict[EndpointID, WorkloadEndpoint] = {}
+        self._pods: dict[EndpointID, Pod] = {}
         self._replaced_by: dict[EndpointID, set[EndpointID]] = {}
 
     def on_endpoint(self, identity: EndpointID, endpoint: WorkloadEndpoint | None) -> list[EndpointMeaning]:
@@ -76,7 +76,7 @@ class EndpointSource:
 
     def on_pod(self, identity: EndpointID, pod: Pod | None) -> list[EndpointMeaning]:
         """A pod came, changed or went (None)."""
-        _set(self._pods, identity, None if pod is None else endpoint_of_pod(pod))
+        _set(self._pods, identity, pod)
         return [(identity, self._meaning(identity))]
 
     def _replace(self, endpoint: WorkloadEndpoint) -> frozenset[EndpointID]:
@@ -96,7 +96,8 @@ class EndpointSource:
     def _meaning(self, identity: EndpointID) -> WorkloadEndpoint | None:
         if identity in self._written:
             return self._written[identity]
-        return None if identity in self._replaced_by else self._pods.get(identity)
+        pod = None if identity in self._replaced_by else self._pods.get(identity)
+        return None if pod is None else endpoint_of_pod(pod)
 
 
 def _set(mapping: dict[KeyT, ValueT], key: KeyT, value: ValueT | None) -> None:

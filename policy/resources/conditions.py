@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from policy.resources.faults import Location
+from policy.resources.faults import Location, model_in
 from policy.resources.model import Model
 
 
@@ -43,29 +43,52 @@ def merged(*tables: Conditions) -> Conditions:
     }
 
 
-def complaints(
-    model: Model, conditions: Conditions, location: Location = (), field: str = ""
-) -> Iterator[tuple[Location, str]]:
-    """Everything the conditions find in a model and in its parts, with whole paths."""
-    for kind in type(model).__mro__:
-        for key in (kind, (kind, field)):
-            for condition in conditions.get(key, ()):
-                for complaint in _answers(condition, model):
-                    yield location + complaint.location, complaint.message
-    for alias, at, part in _parts(model):
-        yield from complaints(part, conditions, location + at, alias)
+@dataclass(frozen=True, slots=True)
+class _Questions:
+    """What to ask of a type of model in one place."""
+
+    conditions: tuple[Condition, ...]
+    parts: tuple[tuple[str, str], ...]
+    """Attribute and alias of the fields under which there is anything to ask."""
 
 
-def _parts(model: Model) -> Iterator[tuple[str, Location, Model]]:
-    for name, field in type(model).model_fields.items():
-        value = model.__dict__.get(name)
-        alias = field.alias or name
-        if isinstance(value, Model):
-            yield alias, (alias,), value
-        elif isinstance(value, tuple):
-            for index, item in enumerate(value):
-                if isinstance(item, Model):
-                    yield alias, (alias, index), item
+class Checklist:
+    """The conditions of one kind, looked up once for each type of model; parts with no condition are never visited."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        self._conditions = conditions
+        self._questions: dict[tuple[type[Model], str], _Questions] = {}
+
+    def complaints(self, model: Model, location: Location = (), field: str = "") -> Iterator[tuple[Location, str]]:
+        """Everything the conditions find in a model and in its parts, with whole paths."""
+        questions = self._of(type(model), field)
+        for condition in questions.conditions:
+            for complaint in _answers(condition, model):
+                yield location + complaint.location, complaint.message
+        for name, alias in questions.parts:
+            value = model.__dict__.get(name)
+            if isinstance(value, Model):
+                yield from self.complaints(value, (*location, alias), alias)
+            elif isinstance(value, tuple):
+                for index, item in enumerate(value):
+                    if isinstance(item, Model):
+                        yield from self.complaints(item, (*location, alias, index), alias)
+
+    def _of(self, kind: type[Model], field: str) -> _Questions:
+        found = self._questions.get((kind, field))
+        if found is None:
+            keys = [key for each in kind.__mro__ for key in (each, (each, field))]
+            conditions = tuple(condition for key in keys for condition in self._conditions.get(key, ()))
+            found = self._questions[kind, field] = _Questions(conditions, tuple(self._parts(kind)))
+        return found
+
+    def _parts(self, kind: type[Model]) -> Iterator[tuple[str, str]]:
+        for name, field in kind.model_fields.items():
+            part, alias = model_in(field.annotation), field.alias or name
+            if part is not None:
+                questions = self._of(part, alias)
+                if questions.conditions or questions.parts:
+                    yield name, alias
 
 
 def _answers(condition: Condition, model: Model) -> Iterator[Complaint]:

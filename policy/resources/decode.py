@@ -16,7 +16,6 @@ from pydantic import ValidationError
 from policy.errors import Fault, Faults
 from policy.resources import cluster_fallback, faults, names
 from policy.resources.cluster_fallback import Written
-from policy.resources.conditions import complaints
 from policy.resources.fields import shown
 from policy.resources.metadata import DEFAULT_NAMESPACE, Resource, ResourceKey
 from policy.resources.partial import partial
@@ -117,7 +116,7 @@ def _written(kind: Kind, document: Mapping[object, object]) -> Resource | list[t
         resource = kind.model.model_validate(document, by_alias=True, by_name=False)
     except ValidationError as error:
         return [*faults.faults_of(error, kind.model), *_further(kind, document)]
-    return list(complaints(resource, kind.conditions)) or resource
+    return list(kind.checklist.complaints(resource)) or resource
 
 
 def _further(kind: Kind, document: Mapping[object, object]) -> Iterator[tuple[faults.Location, str]]:
@@ -126,7 +125,7 @@ def _further(kind: Kind, document: Mapping[object, object]) -> Iterator[tuple[fa
         readable = partial(kind.model, document)
     except ValueError:  # not even the outermost fields can be told apart
         return
-    yield from complaints(readable, kind.conditions)
+    yield from kind.checklist.complaints(readable)
 
 
 def _told(found: list[tuple[faults.Location, str]]) -> Faults:

@@ -1,6 +1,7 @@
 """The base of all resources: frozen pydantic models, snake_case in Python and camelCase in documents."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -18,6 +19,12 @@ def camel(name: str) -> str:
     """The document's spelling of an attribute: `not_icmp` is `notICMP`, `ip_version` is `ipVersion`."""
     first, *rest = name.split("_")
     return first + "".join(_UPPER.get(word, word.capitalize()) for word in rest)
+
+
+@lru_cache(maxsize=4096)
+def _shared(given: frozenset[str]) -> set[str]:
+    """The one set for all parts in which the same fields are given; pydantic copies it before it changes a copy."""
+    return set(given)
 
 
 class Model(BaseModel):
@@ -39,6 +46,10 @@ class Model(BaseModel):
     @classmethod
     def _read(cls, value: Any) -> Any:  # noqa: ANN401 - pydantic gives whatever the document holds
         return value if isinstance(value, cls) else cls.prepared(fields_of(value))
+
+    def model_post_init(self, context: Any, /) -> None:  # noqa: ANN401, ARG002 - pydantic's signature
+        """Shares the record of which fields were given: a set for each part is half of a document."""
+        object.__setattr__(self, "__pydantic_fields_set__", _shared(frozenset(self.__pydantic_fields_set__)))
 
     @classmethod
     def prepared(cls, given: dict[str, object]) -> dict[str, object]:

@@ -22,14 +22,14 @@ def partial(model: type[Model], document: object) -> Model:
     Raises:
         ValueError: The document is no mapping: there is nothing in it to read.
     """
-    given = model.prepared(fields_of(document))
-    made = model.model_construct()
-    for name, field in model.model_fields.items():
-        alias = field.alias or name
-        if alias in given:
+    document_fields = model.prepared(fields_of(document))
+    aliases = {name: field.alias or name for name, field in model.model_fields.items()}
+    given = {name for name, alias in aliases.items() if alias in document_fields}
+    made = model.model_construct(given)
+    for name in model.model_fields:
+        if name in given:
             made.__dict__.pop(name, None)
-            made.model_fields_set.add(name)
-            _read(made, model, name, given[alias])
+            _read(made, model, name, document_fields[aliases[name]])
     return made
 
 

@@ -1,7 +1,7 @@
 """Which kinds of document there are, and what each is read with. A new kind is a model and a line here."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from policy.resources import (
@@ -18,7 +18,7 @@ from policy.resources import (
     stored,
 )
 from policy.resources.cluster_policy import AdminPolicy, BaselinePolicy, ClusterPolicy
-from policy.resources.conditions import Conditions, merged
+from policy.resources.conditions import Checklist, Conditions, merged
 from policy.resources.controllers import KubeControllersConfiguration
 from policy.resources.felix import FelixConfiguration
 from policy.resources.ip_pool import IPPool
@@ -50,6 +50,11 @@ class Kind:
     """Makes the resource of a model that is only another way to write it."""
     fails_closed: bool = False
     """Rules that cannot be understood deny, and do not take the document out of force (`cluster_fallback`)."""
+    checklist: Checklist = field(init=False)
+    """Asks the conditions."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "checklist", Checklist(self.conditions))
 
 
 _OBJECT = object_conditions.OBJECT_CONDITIONS

@@ -11,7 +11,6 @@ from tidegate.sync.enforcement import (
     NOT_ENFORCED,
     endpoints_without_effect,
     limits_without_effect,
-    missing_tiers,
     not_enforced,
     settings_without_effect,
 )
@@ -35,16 +34,6 @@ def test_a_document_without_effect_is_named(kind):
     assert condition.type is ConditionType.NOT_ENFORCED
     assert condition.subject == f"{kind} mine"
     assert not condition.is_normal
-
-
-def test_a_tier_that_policies_name_and_nobody_made_is_told():
-    lost = [documents.policy(f"p{index:02}", tier="lost") for index in range(12)]
-    found = [documents.policy("a", tier="found"), documents.tier("found"), documents.policy("b"), *lost]
-    [condition] = missing_tiers({item.key: item for item in found})
-    assert (condition.subject, condition.is_normal) == ("Tier lost", False)
-    assert "NetworkPolicy ns/p00" in condition.message
-    assert condition.message.endswith("and 2 more")
-    assert missing_tiers({item.key: item for item in found if item.spec != lost[0].spec}) == []
 
 
 def test_settings_that_do_nothing_are_told_by_document():

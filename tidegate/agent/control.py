@@ -21,6 +21,7 @@ from nft.features import probe
 from nft.transport import KernelTransport
 from reconcile.clock import SystemClock
 from tidegate.agent import stored_documents
+from tidegate.agent.allocator import give_back
 from tidegate.agent.footprint import Footprint, footprint_path, write_footprint
 from tidegate.agent.tasks import Supervisor
 from tidegate.agent.wiring import Agent, build
@@ -195,6 +196,7 @@ async def _set_memory_aside(agent: Agent) -> None:
     """
     await agent.loop.first_settled.wait()
     gc.collect()
+    give_back()
     gc.freeze()
     gc.set_threshold(*_USUAL_THRESHOLD)
 

@@ -14,22 +14,14 @@ from policy.resources.felix import FelixConfiguration
 from policy.resources.kube_node import Node
 from policy.resources.metadata import ResourceKey
 from reconcile.clock import Clock
-from reconcile.instant import WallInstant
 from tidegate.config import felix
 from tidegate.config.sources import Given
 from tidegate.store.files import FileSource
-from tidegate.store.last_valid import Changes, Problem, ProblemKind, Update
+from tidegate.store.last_valid import Changes, Problem, ProblemKind
 from tidegate.store.tree import StoreError
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired
-from tidegate.sync.enforcement import (
-    endpoints_without_effect,
-    limits_asked,
-    limits_without_effect,
-    missing_tiers,
-    not_enforced,
-    settings_without_effect,
-)
+from tidegate.sync.effects import Effects
 from tidegate.sync.links import link_changes, read_links
 from tidegate.sync.loop import ApplyLoop
 
@@ -37,8 +29,6 @@ Configure = Callable[[Sequence[Given]], bool]
 """Told what documents say about the configuration; whether another run follows for it."""
 
 RETRY_SECONDS = 1.0
-_QUIET = frozenset(("Pod", "Namespace", "ServiceAccount", "WorkloadEndpoint"))
-"""Kinds that come and go all the time, and of which little is said."""
 _CONFIGURING = frozenset((FelixConfiguration.KIND, Node.KIND))
 """Kinds that say how a node is configured: a selector looks at the node's labels."""
 SETTLE_SECONDS = 0.05
@@ -51,6 +41,7 @@ class Feeders:
 
     node: str
     desired: Desired
+    effects: Effects
     loop: ApplyLoop
     conditions: Conditions
     clock: Clock
@@ -104,6 +95,7 @@ class Feeders:
     def _take(self, changes: Changes) -> None:
         for update in changes.updates:
             self.desired.on_update(update.key, update.resource)
+            self.effects.on_update(update.key, update.resource)
         now = self.clock.wall()
         for kind, of_type in (
             (ProblemKind.INVALID, ConditionType.INVALID_RESOURCE),
@@ -111,27 +103,9 @@ class Feeders:
         ):
             problems = [problem for problem in changes.problems if problem.kind is kind]
             self.conditions.replace(of_type, _as_conditions(of_type, problems), now)
-        if not changes.updates or any(map(self._may_change_effects, changes.updates)):
-            self._look_at_effects(now)
+        self.conditions.replace(ConditionType.NOT_ENFORCED, self.effects.idle, now)
+        self.conditions.replace(ConditionType.TIER_MISSING, self.effects.missing_tiers, now)
         structlog.get_logger().info("resources read", updates=len(changes.updates), problems=len(changes.problems))
-
-    def _may_change_effects(self, update: Update) -> bool:
-        """Whether something is to be said of it, or was."""
-        if update.key.kind not in _QUIET or limits_asked(update.resource, self.node):
-            return True
-        return self.conditions.stands(ConditionType.NOT_ENFORCED, str(update.key))
-
-    def _look_at_effects(self, now: WallInstant) -> None:
-        """What is valid and does less than its author may think. Looks at everything."""
-        resources = self.desired.resources
-        idle = [
-            *not_enforced(resources),
-            *settings_without_effect(resources.values()),
-            *endpoints_without_effect(resources.values()),
-            *limits_without_effect(resources.values(), self.node),
-        ]
-        self.conditions.replace(ConditionType.NOT_ENFORCED, idle, now)
-        self.conditions.replace(ConditionType.TIER_MISSING, missing_tiers(resources), now)
 
     def _say(self, of_type: ConditionType, *, is_true: bool, reason: str, message: str = "") -> None:
         condition = Condition(type=of_type, is_true=is_true, reason=reason, message=message)

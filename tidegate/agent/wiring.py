@@ -40,6 +40,7 @@ from tidegate.render.table import static_table
 from tidegate.store.files import FileSource
 from tidegate.sync.conditions import Conditions
 from tidegate.sync.desired import Desired
+from tidegate.sync.effects import Effects
 from tidegate.sync.loop import ApplyLoop
 from tidegate.sync.parts import Parts
 from tidegate.sync.snapshots import SnapshotBuilder, SnapshotSettings
@@ -127,7 +128,14 @@ def build(settings: Settings, features: Features) -> Agent:
     return Agent(
         situation=situation,
         source=FileSource(situation.resources),
-        feeders=Feeders(node=situation.node, desired=desired, loop=loop, conditions=conditions, clock=clock),
+        feeders=Feeders(
+            node=situation.node,
+            desired=desired,
+            effects=Effects(situation.node),
+            loop=loop,
+            conditions=conditions,
+            clock=clock,
+        ),
         loop=loop,
         keeper=keeper,
         revoker=revoker,

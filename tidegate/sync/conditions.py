@@ -107,10 +107,6 @@ class Conditions:
             )
         )
 
-    def stands(self, of_type: ConditionType, subject: str) -> bool:
-        """Whether a condition of that type about the whole of that subject stands."""
-        return (of_type, subject, "") in self._known
-
     def is_true(self, of_type: ConditionType) -> bool:
         """Whether a condition of that type without a subject stands and is true."""
         known = self._known.get((of_type, "", ""))

@@ -3,13 +3,12 @@
 Whoever writes a policy believes that it is in force. Where it is not, status says so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 
 from policy.resources.felix import FelixConfiguration
 from policy.resources.kube import Pod
 from policy.resources.kube_service import AddressType, EndpointSlice
 from policy.resources.metadata import Resource, ResourceKey
-from policy.resources.policies import RESERVED_TIERS, GlobalNetworkPolicy, NetworkPolicy, Tier
 from policy.resources.workload import WorkloadEndpoint
 from tidegate.config.felix import without_effect
 from tidegate.sync.conditions import Condition, ConditionType
@@ -55,20 +54,11 @@ def settings_without_effect(resources: Iterable[Resource]) -> list[Condition]:
     ]
 
 
-def missing_tiers(resources: Mapping[ResourceKey, Resource]) -> list[Condition]:
-    """A condition for each tier that policies name and nobody made, or somebody deleted while it was in use.
+def missing_tier(tier: str, policies: Sequence[ResourceKey]) -> Condition:
+    """The condition of a tier that these policies name and nobody made, or somebody deleted while it was in use.
 
     Calico's API server refuses to delete such a tier, and to make such a policy; behind files nobody can refuse.
     """
-    named: dict[str, list[ResourceKey]] = {}
-    for key, item in resources.items():
-        if isinstance(item, NetworkPolicy | GlobalNetworkPolicy):
-            named.setdefault(item.spec.tier, []).append(key)
-    known = RESERVED_TIERS.keys() | {key.name for key in resources if key.kind == Tier.KIND}
-    return [_missing(tier, sorted(named[tier])) for tier in sorted(named.keys() - known)]
-
-
-def _missing(tier: str, policies: list[ResourceKey]) -> Condition:
     shown = ", ".join(map(str, policies[:_SHOWN])) + (f" and {len(policies) - _SHOWN} more" * (len(policies) > _SHOWN))
     return Condition(
         type=ConditionType.TIER_MISSING,
