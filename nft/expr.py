@@ -129,6 +129,14 @@ class MidStream:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstOfConnection:
+    """`ct status & confirmed == 0`: no packet of the connection has passed this host yet.
+
+    `ct state new` says that none came back, so it is true of every packet of a stream that nobody answers.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class DestinationTranslated:
     """`ct status dnat`: destination NAT changed where the connection goes; `negated`, it did not."""
 
@@ -175,6 +183,19 @@ class RateLimit:
     packets: int
     unit: str
     burst_packets: int
+    is_over: bool = False
+    """Goes on only with the packets that come faster."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionsOver:
+    """`ct count over N`: goes on only with packets of connections beyond so many that are open at the same time.
+
+    The rule counts the connections whose packets it saw, until they end; it does not see that any did before another
+    packet comes (kernel: nf_conncount.c).
+    """
+
+    connections: int
 
 
 BUCKET_SECONDS = 60
@@ -276,6 +297,7 @@ Match = (
     | SentByHost
     | MidStream
     | DestinationTranslated
+    | FirstOfConnection
 )
 Verdict = Accept | Drop | Return | Jump | Goto
 Terminal = Verdict | Reject | Queue | VerdictMap
@@ -286,6 +308,7 @@ Statement = (
     | LogToKernel
     | LogToGroup
     | RateLimit
+    | ConnectionsOver
     | RateLimitPer
     | NoTrack
     | TransparentProxy

@@ -88,6 +88,8 @@ _ICMP, _ICMPV6 = (4, 1), (6, 58)
 _TCP = 6
 _WITHOUT_ENTRY = frozenset({"invalid", "untracked"})
 """Packets in these states have no conntrack entry that could have a direction or a mark."""
+_WITH_NEW_ENTRY = frozenset({"new", "related"})
+"""A packet in these states is the first of its connection, as far as the simulation goes."""
 
 
 def _address(run: Run, attribute: str, kind: type[IPAddress]) -> expr.Value | None:
@@ -160,6 +162,8 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return lambda run: not run.packet.iif
         case expr.MidStream():
             return lambda run: run.packet.protocol == _TCP and not run.packet.is_syn
+        case expr.FirstOfConnection():
+            return lambda run: run.ct_state in _WITH_NEW_ENTRY
         case expr.DestinationTranslated(negated=negated):
             return partial(_is_translated, negated)
         case expr.SetMark(mask=mask, value=value):
@@ -172,6 +176,8 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return _no_track
         case expr.RateLimitPer(fields=fields):
             return partial(_has_key, tuple(map(reader, fields)))
+        case expr.RateLimit(is_over=True) | expr.ConnectionsOver():
+            return _never
         case expr.Counter() | expr.RateLimit():
             return _go_on
         case _:
@@ -180,6 +186,10 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
 
 def _go_on(run: Run) -> bool:  # noqa: ARG001
     return True
+
+
+def _never(run: Run) -> bool:  # noqa: ARG001
+    return False
 
 
 def _no_socket(run: Run) -> bool:  # noqa: ARG001

@@ -12,7 +12,8 @@ Not simulated:
 - conntrack: the packet says its state, direction and mark. Only that chains before conntrack (priority -200) do not see
   them yet, and what `notrack` does, is told apart. Entries are not remembered from one packet to the next.
 - sockets: nobody listens, and no socket is transparent, so `tproxy` never takes a packet.
-- time and rates: a limit always lets go on; timeouts of elements do not pass; dynamic sets stay as they are.
+- time, rates and numbers of connections: a limit is never reached; timeouts of elements do not pass; dynamic sets stay
+  as they are.
 - routing and NAT: the packet says its interfaces and whether its source has a way back; marks do not change the route.
 - fragments, extension headers, and packets inside ICMP errors. What `reject` sends.
 - `icmp` fields behind a comparison of `meta l4proto`: nft then leaves out the comparison of the family, so that the

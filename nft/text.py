@@ -117,6 +117,8 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
             return "tcp flags & syn == 0"
         case expr.DestinationTranslated(negated=negated):
             return "ct status & dnat == 0" if negated else "ct status dnat"
+        case expr.FirstOfConnection():
+            return "ct status & confirmed == 0"
         case expr.Counter():
             return "counter"
         case expr.SetMark(mask=mask, value=wanted):
@@ -127,6 +129,8 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
             return _log_to_group(item)
         case expr.RateLimit():
             return _limit(item)
+        case expr.ConnectionsOver(connections=connections):
+            return f"ct count over {connections}"
         case expr.RateLimitPer(set_name=name, fields=fields):
             return f"update @{name} {{ {_fields(fields)} timeout {expr.BUCKET_SECONDS}s {_limit(item)} }}"
         case expr.NoTrack():
@@ -184,7 +188,8 @@ def _log_to_group(item: expr.LogToGroup) -> str:
 
 def _limit(item: expr.RateLimit | expr.RateLimitPer) -> str:
     burst = f" burst {item.burst_packets} packets" if item.burst_packets else ""
-    return f"limit rate {item.packets}/{item.unit}{burst}"
+    over = "over " if isinstance(item, expr.RateLimit) and item.is_over else ""
+    return f"limit rate {over}{item.packets}/{item.unit}{burst}"
 
 
 # --- rules and chains ----------------------------------------------------------------------------------------------

@@ -11,6 +11,8 @@ from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, NewType
 
+from policy.limits import UNLIMITED, TrafficLimits
+
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
 
@@ -174,6 +176,7 @@ class Endpoint:
     addresses: tuple[IPAddress, ...] = ()
     allowed_source_prefixes: tuple[IPNetwork, ...] = ()
     is_active: bool = True
+    limits: TrafficLimits = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ interface by route ------------+-> what is said of it -> Resolver
 from policy.graph.active import ActivePolicies, ActiveProfiles, profile_id
 from policy.graph.matching import Labels
 from policy.graph.resolver import LocalEndpoint, Resolver
+from policy.resources.qos import asked_limits
 from policy.resources.workload import WorkloadEndpoint
 from policy.rules import Endpoint, EndpointID
 
@@ -59,5 +60,6 @@ class LocalEndpoints:
             interface_name=self._interfaces.get(identity, spec.interface_name),
             addresses=tuple(net.network_address for net in spec.ip_networks),
             allowed_source_prefixes=spec.allow_spoofed_source_prefixes,
+            limits=asked_limits(spec.qos_controls, endpoint.metadata.annotations).limits,
         )
         self._resolver.on_endpoint(identity, LocalEndpoint(described, tuple(map(profile_id, spec.profiles))))

@@ -80,12 +80,6 @@ def _distinct(value: object) -> object:
     return values
 
 
-def _given_names(value: object) -> tuple[str, ...]:
-    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
-        raise unlike("a mapping of fields", value)
-    return tuple(sorted(name for name, given in value.items() if given))
-
-
 Text = Annotated[str, Strict()]
 Flag = Annotated[bool, Strict()]
 Integer = Annotated[int, Strict()]
@@ -95,8 +89,6 @@ Number = Annotated[float, PlainValidator(_number)]
 Items = Annotated[tuple[T, ...], BeforeValidator(_listed)]
 Distinct = Annotated[tuple[T, ...], BeforeValidator(_distinct)]
 """A list in which nothing stands twice (Kubernetes: list type `set`)."""
-GivenNames = Annotated[tuple[str, ...], PlainValidator(_given_names)]
-"""The sorted names of the fields of a mapping that have a value other than 0, "" or null; the values are not kept."""
 
 
 def between(low: int, high: int) -> AfterValidator:

@@ -4,7 +4,6 @@ from typing import Annotated, ClassVar
 
 from policy.resources.addresses import Address, HostNetwork, Prefix
 from policy.resources.fields import (
-    GivenNames,
     HostInterfaceName,
     Integer,
     InterfaceName,
@@ -17,6 +16,7 @@ from policy.resources.fields import (
 )
 from policy.resources.metadata import Resource
 from policy.resources.model import Model
+from policy.resources.qos import QoSControls
 from policy.resources.transport import MAX_PORT, PortNumber, TransportProtocol
 
 
@@ -59,8 +59,8 @@ class WorkloadEndpointSpec(Model):
     mac: MACAddress | None = None
     ports: Items[EndpointPort] = ()
     allow_spoofed_source_prefixes: Items[Prefix] = ()
-    qos_controls: GivenNames = ()
-    """Names of the limits that are asked for. None is enforced, and status says so; 0 asks for none."""
+    qos_controls: QoSControls = QoSControls()
+    """Limits on the endpoint's traffic, beside those that annotations ask for: see `asked_limits`."""
 
 
 class WorkloadEndpoint(Resource):

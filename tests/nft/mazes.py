@@ -78,6 +78,7 @@ going_on = st.builds(lambda mask, value: SetMark(mask, value & mask), bits, bits
     [
         LogToGroup(7, "x", 64),
         RateLimit(1_000_000, "second", 1000),
+        RateLimit(1_000_000, "second", 1000, is_over=True),
         RateLimitPer("rates", (Field.IIFNAME,), 1_000_000, "second", 1000),
     ]
 )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nft.expr import (
     Accept,
     Compare,
+    ConnectionsOver,
     Counter,
     DestinationTranslated,
     Drop,
@@ -306,6 +307,11 @@ def test_limits_let_go_on():
     base = chain("base", (RateLimit(1, "hour", 0), per, Drop()), hook=FORWARD)
     assert run(base, sets=[shape]).end is End.DROP
     assert run(base, sets=[shape], packet=PACKET6).end is End.ACCEPT
+
+
+def test_limits_are_never_reached():
+    for beyond in (RateLimit(1, "hour", 0, is_over=True), ConnectionsOver(1)):
+        assert run(chain("base", (beyond, Drop()), hook=FORWARD)).end is End.ACCEPT
 
 
 def test_conntrack_is_not_seen_before_it_has_seen_the_packet():

@@ -12,10 +12,12 @@ from nft import listing, text
 from nft.expr import (
     Accept,
     Compare,
+    ConnectionsOver,
     Counter,
     DestinationTranslated,
     Drop,
     Field,
+    FirstOfConnection,
     Goto,
     Jump,
     KeyType,
@@ -82,6 +84,9 @@ STATEMENTS = {
     LogToGroup(3): "log group 3",
     LogToGroup(3, "dns", 512): 'log prefix "dns" group 3 snaplen 512',
     RateLimit(5, "second", 0): "limit rate 5/second",
+    RateLimit(5, "second", 3, is_over=True): "limit rate over 5/second burst 3 packets",
+    FirstOfConnection(): "ct status & confirmed == 0",
+    ConnectionsOver(7): "ct count over 7",
     RateLimit(5, "minute", 10): "limit rate 5/minute burst 10 packets",
     RateLimitPer("rates", (Field.IIFNAME,), 9, "second", 3): (
         "update @rates { meta iifname timeout 60s limit rate 9/second burst 3 packets }"

@@ -99,6 +99,21 @@ def _endpoint(chance: Random, name: str, namespace: str, node: str, addresses: l
     return resource("WorkloadEndpoint", name, spec, namespace=namespace, labels=own_labels(chance))
 
 
+def limit(chance: Random, workload: Document) -> None:
+    """Gives some workloads limits that no world reaches: they stand in every packet's way and change no verdict."""
+    if chance.random() < 0.5:
+        return
+    names = [f"{way}{what}" for way in ("ingress", "egress") for what in ("PacketRate", "MaxConnections")]
+    asked = {name: chance.randint(5000, 10000) for name in some(chance, names, 0, 4)}
+    asked |= {name.replace("Rate", "Burst"): 5000 for name in asked if name.endswith("Rate")}
+    ours = {f"qos.tidegate.io/{way}ConnectionRate": "10k" for way in some(chance, ("ingress", "egress"), 0, 2)}
+    if workload["kind"] == "Pod":
+        ours |= {f"qos.projectcalico.org/{name}": str(number) for name, number in asked.items()}
+    else:
+        workload["spec"]["qosControls"] = asked
+    workload["metadata"]["annotations"] = ours
+
+
 def _profiles_of(chance: Random, namespace: str) -> list[str]:
     """Mostly what a pod would have; sometimes others, none, or one that does not exist."""
     if chance.random() < 0.6:

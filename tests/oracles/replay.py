@@ -44,6 +44,8 @@ NODE_ADDRESSES = {4: "172.18.0.1", 6: "fd00:18::1"}
 _ETH_P_ALL = 3
 _PATIENCE_SECONDS = 1.0
 """How long a frame may take on a loaded machine before it counts as lost."""
+_FLOOD_SECONDS = 20.0
+"""Likewise for many of them."""
 _ENDS = frozenset(
     (
         "denied",
@@ -66,6 +68,15 @@ class Seen:
     """The interface of the node that it left through."""
     counted: frozenset[str]
     """Comments of the rules that counted it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flooded:
+    """What the kernel did with many packets."""
+
+    arrived: int
+    counted: Counter[str]
+    """By the comment of the rule."""
 
 
 class Node:
@@ -122,6 +133,38 @@ class Node:
             if is_over or time.monotonic() > until:
                 self._counts = counts
                 return Seen(arrived, counted)
+
+    def flood(self, packets: list[Packet], from_interface: str) -> Flooded:
+        """Sends all at once, and waits until each has come out or was dropped by a rule that counts.
+
+        Raises:
+            AssertionError: some are neither here nor there.
+        """
+        index, tokens, before = self._names.index(from_interface), set(), self._counts
+        for packet in packets:
+            self._sent += 1
+            token = struct.pack("!8sI", b"tidegate", self._sent)
+            tokens.add(token)
+            frame = Ether(src=_mac(index, far=True), dst=_mac(index)) / _layers(packet, token)
+            self._sockets[from_interface].send(bytes(frame))
+        left, until = set(tokens), time.monotonic() + _FLOOD_SECONDS
+        while time.monotonic() < until:
+            left -= self._tokens()
+            self._counts = self._count()
+            dropped = self._counts - before
+            if len(left) == sum(count for comment, count in dropped.items() if _is_end(comment)):
+                return Flooded(len(packets) - len(left), dropped)
+        raise AssertionError(f"{len(left)} packets did not arrive, and rules counted {dict(self._counts - before)}")
+
+    def _tokens(self) -> set[bytes]:
+        """Those in frames that came out since the last look."""
+        found = set()
+        while ready := select.select(list(self._sockets.values()), [], [], 0.01)[0]:
+            for sock in ready:
+                data, address = sock.recvfrom(2048)
+                if address[2] != socket.PACKET_OUTGOING and (at := data.find(b"tidegate")) >= 0:
+                    found.add(data[at : at + 12])
+        return found
 
     def _arrived(self, source: bytes, token: bytes) -> str | None:
         """Where the packet came out. The node's own ICMP errors quote the packet, but have the node's source."""
@@ -183,6 +226,10 @@ class Node:
         mac = _mac(self._names.index(name), far=True)
         routes = [f"route add {address} dev {name}" for address in addresses]
         return routes + [f"neigh add {address} lladdr {mac} dev {name} nud permanent" for address in addresses]
+
+
+def _is_end(comment: str) -> bool:
+    return comment in _ENDS or comment.startswith("limit ")
 
 
 @cache

@@ -46,6 +46,9 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
     """The world of this number: the same number is the same world until the generator changes."""
     chance = Random(seed)
     workloads = [documents.workload(chance, index, chance.choice(nodes)) for index in range(chance.randint(3, 6))]
+    limiting = Random(f"limits of {seed}")
+    for workload in workloads:
+        documents.limit(limiting, workload)
     hosts = documents.host_endpoints(chance, nodes)
     automatic = documents.automatic_hosts(chance, nodes)
     made_tiers = documents.tiers(chance)

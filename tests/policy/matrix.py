@@ -266,7 +266,10 @@ EXAMPLES: dict[str, dict[str, Examples]] = {
         "interfaceName": (["eth0", "a" * 15], ["", "a" * 16, "a/b", 5]),
         "mac": (["0a:1b:2C:3d:4e:5f", None], ["0a1b2c3d4e5f", "0a:1b:2c:3d:4e", 5]),
         "allowSpoofedSourcePrefixes": ([[], PREFIXES], [["10.0.0.1"], "10.0.0.0/8"]),
-        "qosControls": ([{}, {"ingressMaxConnections": 5, "dscp": None}], [5, "x", ["dscp"]]),
+        "qosControls": (
+            [{}, {"ingressMaxConnections": 5, "dscp": None}],
+            [5, "x", ["dscp"], {"egressPacketRate": -1}, {"ingressMaxConnections": "5"}],
+        ),
     },
     "AddressTranslation": {
         "internalIP": (["10.0.0.1"], ["10.0.0.2", "fd00::1", "x"]),

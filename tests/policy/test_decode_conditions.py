@@ -415,7 +415,7 @@ def test_a_whole_workload_endpoint():
     ).spec
     assert list(map(str, spec.ip_networks)) == ["10.0.0.1/32", "10.0.0.2/32", "fd00::1/128"]
     assert [(port.name, port.protocol, port.port) for port in spec.ports] == [("http", 6, 80), ("", 17, 53)]
-    assert spec.qos_controls == ("ingressBandwidth", "ingressPacketRate")
+    assert (spec.qos_controls.ingress_packet_rate, spec.qos_controls.ingress_bandwidth) == (5, 1)
 
 
 @pytest.mark.parametrize(

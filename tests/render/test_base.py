@@ -62,8 +62,9 @@ def test_untrusted_answers_are_shown_but_never_held():
 
 
 def test_a_denied_packet_is_held_once_and_then_denied():
-    hold, deny = chain(names.DENY_EGRESS).rules
+    hold, full, deny = chain(names.DENY_EGRESS).rules
     assert expr.MarkBits(0x20000, expr.Op.EQ, 0) in hold.statements
+    assert (full.comment, full.statements[-1]) == (names.HELD_RATE_FULL, expr.Counter())
     assert deny.statements[-1] == expr.Drop()
 
 

@@ -79,16 +79,28 @@ def workload(node, limits):
     )
 
 
-def test_limits_of_workloads_here_are_named_as_not_enforced():
-    given = [pod("here", ingressPacketRate="5"), workload("here", {"egressMaxConnections": 7, "dscp": 0})]
+def test_limits_of_workloads_here_that_are_not_enforced_are_named():
+    given = [pod("here", ingressBandwidth="5M"), workload("here", {"egressBandwidth": 7, "dscp": 0})]
     found = limits_without_effect(given, "here")
     assert [condition.subject for condition in found] == ["Pod ns/a", "WorkloadEndpoint ns/w"]
-    assert "qos.projectcalico.org/ingressPacketRate" in found[0].message
-    assert "other" not in found[0].message
-    assert found[1].message.endswith(": egressMaxConnections")
+    assert found[0].message == "qos.projectcalico.org/ingressBandwidth is not enforced"
+    assert found[1].message == "egressBandwidth is not enforced"
     assert not any(condition.is_normal for condition in found)
 
 
-def test_workloads_without_limits_or_of_other_nodes_are_not_named():
-    given = [pod("here"), pod("there", egressBandwidth="1M"), workload("here", {}), workload("there", {"dscp": 3})]
+def test_workloads_whose_limits_are_enforced_or_of_other_nodes_are_not_named():
+    limited = workload("here", {"egressMaxConnections": 7, "ingressPacketRate": 9})
+    given = [pod("here", egressPacketRate="1k"), pod("there", egressBandwidth="1M"), limited]
+    given += [workload("here", {}), workload("there", {"dscp": 3})]
     assert limits_without_effect(given, "here") == []
+
+
+def test_limits_of_a_pod_in_its_hosts_network_are_named():
+    annotations = {"qos.projectcalico.org/egressPacketRate": "5", "qos.tidegate.io/egressConnectionRate": "5"}
+    metadata = {"name": "a", "namespace": "ns", "annotations": annotations}
+    spec = {"nodeName": "here", "hostNetwork": True}
+    [found] = limits_without_effect(
+        [decode({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})], "here"
+    )
+    assert all(key in found.message for key in annotations)
+    assert "host's network" in found.message

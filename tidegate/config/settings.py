@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from dnsagent.snapshot import Mode, Upstream
 from nft.expr import RateLimit
 from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, FailsafePort
+from policy.limits import MAX_CONNECTION_RATE
 from tidegate.config import kinds
 from tidegate.config.failsafe import failsafe_ports
 from tidegate.config.forwarding import pattern, record_type, upstream
@@ -348,6 +349,15 @@ class Settings:
         "connectionsOnPolicyChange", _POLICY, kinds.choice(OnPolicyChange), OnPolicyChange.KEEP,
         "Keep, as Calico does: policy is about new connections. Terminate ends exactly the open ones that policy "
         "denies when it changes, and when the agent starts.",
+    )  # fmt: skip
+    workload_ingress_connection_rate: int = _knob(
+        "workloadIngressConnectionRate", _POLICY, kinds.integer(0, MAX_CONNECTION_RATE), 0,
+        "New connections a second to each workload that has no annotation `qos.tidegate.io/ingressConnectionRate`, "
+        "and as many at once after a quiet second; 0 is no limit.",
+    )  # fmt: skip
+    workload_egress_connection_rate: int = _knob(
+        "workloadEgressConnectionRate", _POLICY, kinds.integer(0, MAX_CONNECTION_RATE), 0,
+        "Likewise those that a workload opens (annotation `qos.tidegate.io/egressConnectionRate`).",
     )  # fmt: skip
     disable_conntrack_invalid_check: bool = _knob(
         "disableConntrackInvalidCheck", _POLICY, kinds.boolean(), False,

@@ -47,9 +47,7 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         Chain("raw-prerouting", _anti_spoofing(settings), Hook("filter", "prerouting", -300)),
         Chain("mangle-prerouting", _mangle(settings), Hook("filter", "prerouting", -150)),
         Chain("dns-prerouting", handing_rules(settings), Hook("filter", "prerouting", -90)),
-        Chain("filter-forward", _forward(settings), Hook("filter", "forward", 0)),
-        Chain("filter-delivery", _delivery(settings), Hook("filter", "forward", 1)),
-        Chain("filter-input", _input(settings), Hook("filter", "input", 0)),
+        *limitable_chains(settings),
         Chain("filter-host", _host(settings), Hook("filter", "input", 1)),
         Chain("filter-output", (*asked_first(settings), *output_rules(settings)), Hook("filter", "output", 0)),
         *empty_chains(),
@@ -60,6 +58,15 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         *ended_chains(settings),
         *_silent_chains(settings),
         *_queue_chains(settings),
+    )
+
+
+def limitable_chains(settings: RenderSettings) -> tuple[Chain, ...]:
+    """Those base chains in which limits on packets are looked up first, on a node where somebody has one."""
+    return (
+        Chain(names.FILTER_FORWARD, _forward(settings), Hook("filter", "forward", 0)),
+        Chain(names.FILTER_DELIVERY, _delivery(settings), Hook("filter", "forward", 1)),
+        Chain(names.FILTER_INPUT, _input(settings), Hook("filter", "input", 0)),
     )
 
 
@@ -174,7 +181,7 @@ def _unknown(interface: Field, settings: RenderSettings) -> tuple[Rule, ...]:
 def _deny_egress(settings: RenderSettings) -> tuple[Rule, ...]:
     if not settings.holds_denied:
         return (_deny(settings),)
-    return (_hold_denied(settings), _deny(settings))
+    return (_hold_denied(settings), _no_bucket(), _deny(settings))
 
 
 def _queue_chains(settings: RenderSettings) -> tuple[Chain, ...]:
@@ -192,7 +199,9 @@ def _silent_chains(settings: RenderSettings) -> tuple[Chain, ...]:
     if settings.deny_action is DenyAction.DROP:
         return ()
     drop = Rule((expr.Counter(), expr.Drop()), "denied silently")
-    return (Chain(names.DROP_EGRESS, (_hold_denied(settings), drop) if settings.holds_denied else (drop,)),)
+    return (
+        Chain(names.DROP_EGRESS, (_hold_denied(settings), _no_bucket(), drop) if settings.holds_denied else (drop,)),
+    )
 
 
 def _hold_denied(settings: RenderSettings) -> Rule:
@@ -212,6 +221,20 @@ def _hold_denied(settings: RenderSettings) -> Rule:
             expr.Goto(names.QUEUE_DENIED),
         ),
         "may wait for a name",
+    )
+
+
+def _no_bucket() -> Rule:
+    """Counts what was denied at once because no further interface finds room in the set of rates."""
+    clients = Lookup((Field.IIFNAME,), names.DNS_CLIENTS)
+    return Rule(
+        (
+            clients,
+            Compare(Field.CT_STATE, Op.EQ, "new"),
+            Lookup((Field.IIFNAME,), names.HELD_RATE, negated=True),
+            expr.Counter(),
+        ),
+        names.HELD_RATE_FULL,
     )
 
 

@@ -10,12 +10,15 @@ from tidegate.config.settings import SourceCheck
 from tidegate.render import names
 from tidegate.render.family import V4, V6, Family, halved
 from tidegate.render.fragment import Fragment
+from tidegate.render.limits import in_force, limit_chains, questions
 from tidegate.render.settings import RenderSettings
 
 
 def render_chains(endpoint: Endpoint, lists: Mapping[Direction, str], settings: RenderSettings) -> Fragment:
     """The endpoint's entry chains. They lead to lists that it may share with others."""
     chains = [_entry(endpoint, direction, lists[direction], settings) for direction in Direction]
+    if endpoint.is_active:
+        chains += limit_chains(endpoint, settings)
     return Fragment(chains={chain.name: chain for chain in chains})
 
 
@@ -27,7 +30,8 @@ def _entry(endpoint: Endpoint, direction: Direction, policy_list: str, settings:
             name, (Rule((expr.Counter(), expr.Drop()), f"{endpoint.id} is not active"[: names.MAX_COMMENT_BYTES]),)
         )
     goto = (expr.SetMark(settings.pass_mark, 0), expr.Counter(), expr.Goto(policy_list))
-    return Chain(name, (Rule(goto, endpoint.id[: names.MAX_COMMENT_BYTES]),))
+    limits = questions(endpoint, direction, settings)
+    return Chain(name, (*limits, Rule(goto, endpoint.id[: names.MAX_COMMENT_BYTES])))
 
 
 def render_interface(who: Endpoint, settings: RenderSettings, *, has_names: bool, is_proxied: bool = False) -> Fragment:
@@ -46,6 +50,7 @@ def render_interface(who: Endpoint, settings: RenderSettings, *, has_names: bool
         names.FROM_ENDPOINT: {interface: expr.Goto(names.endpoint_chain(who.id, Direction.EGRESS))},
         names.TO_ENDPOINT: {interface: expr.Goto(names.endpoint_chain(who.id, Direction.INGRESS))},
     }
+    verdicts |= _packet_limits(who, settings)
     chains = {}
     if (
         settings.source_check is not SourceCheck.OFF
@@ -56,6 +61,15 @@ def render_interface(who: Endpoint, settings: RenderSettings, *, has_names: bool
         chains[chain.name] = chain
         verdicts[names.SOURCE_PREFIXES] = {interface: expr.Jump(chain.name)}
     return Fragment(chains=chains, elements=elements, verdicts=verdicts)
+
+
+def _packet_limits(who: Endpoint, settings: RenderSettings) -> dict[str, dict[Key, expr.Verdict]]:
+    maps = {Direction.EGRESS: names.LIMITED_FROM, Direction.INGRESS: names.LIMITED_TO}
+    return {
+        name: {(who.interface_name,): expr.Jump(names.limit_chain(who.id, direction, names.LimitKind.PACKETS))}
+        for direction, name in maps.items()
+        if who.is_active and in_force(who, direction, settings).packets
+    }
 
 
 def _sources(endpoint: Endpoint, family: Family) -> frozenset[Key]:

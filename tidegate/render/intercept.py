@@ -34,6 +34,7 @@ def mark_rules(settings: RenderSettings) -> tuple[Rule, ...]:
         settings.tcp_connections_burst,
     )
     mark = expr.SetMark(settings.intercept_mark, settings.intercept_mark)
+    no_bucket = Lookup((Field.IIFNAME,), names.TCP_RATE, negated=True)
     rules = []
     for family in FAMILIES:
         to_server = _to_server(names.DNS_CLIENTS if settings.reads_tcp else names.DNS_PROXIED, _TCP, family)
@@ -41,6 +42,7 @@ def mark_rules(settings: RenderSettings) -> tuple[Rule, ...]:
         rules += [
             Rule((*to_server, Compare(Field.CT_STATE, Op.NE, "new"), mark), "DNS over TCP"),
             Rule((*to_server, is_new, rate, mark), "DNS over TCP"),
+            Rule((*to_server, is_new, no_bucket, expr.Counter()), names.TCP_RATE_FULL),
         ]
         if settings.forwards:
             rules.append(Rule((*_to_server(names.DNS_PROXIED, _UDP, family), mark), "DNS for the forwarder"))

@@ -5,6 +5,7 @@ the same on every node and after every restart, and a changed name means a chang
 """
 
 import hashlib
+from enum import StrEnum
 
 from policy.rules import (
     Direction,
@@ -27,7 +28,19 @@ WORKLOADS = "workloads"
 DNS_CLIENTS = "dns-clients"
 DNS_PROXIED = "dns-proxied"
 """Interfaces of workloads whose questions the forwarder answers."""
+LIMITED_FROM = "limited-from"
+"""Verdict map: interface of a workload that may send so many packets a second -> its limit."""
+LIMITED_TO = "limited-to"
+"""Likewise, of one that may receive so many."""
+FILTER_FORWARD = "filter-forward"
+FILTER_DELIVERY = "filter-delivery"
+FILTER_INPUT = "filter-input"
 HELD_RATE = "held-rate"
+"""Dynamic set: interface of a workload -> its packets that were held."""
+HELD_RATE_FULL = "held-rate is full"
+"""Comment of the rule that counts what found no place in that set, and was denied without waiting for a name."""
+TCP_RATE_FULL = "tcp-rate is full"
+"""Likewise, of DNS connections over TCP: they were not taken over, and opened nothing."""
 TCP_RATE = "tcp-rate"
 """Dynamic set: interface of a workload -> its DNS connections over TCP."""
 ENDED = "ended"
@@ -122,6 +135,27 @@ def endpoint_chain(endpoint: EndpointID, direction: Direction) -> str:
 def host_chain(endpoint: HostEndpointID, place: str) -> str:
     """The chain of one host endpoint at one of the places of `tidegate.render.places`."""
     return f"{place}-{digest(endpoint)}"
+
+
+class LimitKind(StrEnum):
+    """What a limit counts; the values are Calico's names, or made like them."""
+
+    PACKETS = "PacketRate"
+    CONNECTIONS = "ConnectionRate"
+    MAX_CONNECTIONS = "MaxConnections"
+
+
+_LIMIT_LETTER = {LimitKind.PACKETS: "q", LimitKind.CONNECTIONS: "c", LimitKind.MAX_CONNECTIONS: "m"}
+
+
+def limit_chain(endpoint: EndpointID, direction: Direction, kind: LimitKind) -> str:
+    """The chain of one limit of one endpoint."""
+    return f"{_LIMIT_LETTER[kind]}{_LETTER[direction]}-{digest(endpoint)}"
+
+
+def limit_comment(endpoint: EndpointID, direction: Direction, kind: LimitKind) -> str:
+    """Of the rule that counts what was beyond the limit: `limit ingressPacketRate namespace/name`."""
+    return _within(f"limit {direction.value}{kind.value} {endpoint}")
 
 
 def source_chain(endpoint: EndpointID) -> str:

@@ -17,10 +17,12 @@ from nft.model import Set, Table
 from policy import rules
 from policy.rules import Direction, EndpointID, HostEndpointID, IPSetID
 from tidegate.render import names, sets
+from tidegate.render.base import limitable_chains
 from tidegate.render.endpoint import render_chains, render_interface
 from tidegate.render.fragment import EMPTY, Fragment, TableChange, has_elements
 from tidegate.render.hosts import HostBase, empty_chains, render_host
 from tidegate.render.ledger import Ledger
+from tidegate.render.limits import limited
 from tidegate.render.members import Members
 from tidegate.render.mirror import Dirty, Mirror
 from tidegate.render.policy import render_policy
@@ -40,7 +42,10 @@ class Renderer:
         self._mirror = Mirror()
         self._ledger = Ledger()
         self._members = Members()
-        self._empty_chains = {chain.name: chain for chain in empty_chains()}
+        self._base = {chain.name: chain for chain in (*empty_chains(), *limitable_chains(settings))}
+        """Base chains that parts of the node add to, without them."""
+        self._limited: set[str] = set()
+        """Interfaces whose packets are limited."""
         self._lists = {
             direction: ListRenderer(self._mirror.outlines[direction], direction, settings.pass_mark)
             for direction in Direction
@@ -56,8 +61,8 @@ class Renderer:
         self._render_dirty()
         change = self._ledger.take()
         members = {name: item for name, item in self._members.take().items() if change.sets.get(name, item) is not None}
-        # Chains of the base are never gone: without host endpoints they are empty.
-        chains = {name: chain or self._empty_chains.get(name) for name, chain in change.chains.items()}
+        # Chains of the base are never gone: without host endpoints and limits they are what they were.
+        chains = {name: chain or self._base.get(name) for name, chain in change.chains.items()}
         return replace(change, chains=chains, elements={**change.elements, **members})
 
     def table(self) -> Table:
@@ -141,7 +146,15 @@ class Renderer:
             self._ledger.put("hosts", self._host_base())
         for interface in dirty.interfaces:
             self._ledger.put(("interface", interface), self._interface(interface))
+        self._ledger.put("limits", self._limits())
         mirror.dirty = Dirty()
+
+    def _limits(self) -> Fragment:
+        """The base chains, where packets of some interface are limited."""
+        if not self._limited:
+            return EMPTY
+        chains = [limited(chain, self._settings) for chain in limitable_chains(self._settings)]
+        return Fragment(chains={chain.name: chain for chain in chains})
 
     def _list(self, name: str) -> Fragment:
         wanted = self._mirror.lists.get(name)
@@ -174,13 +187,17 @@ class Renderer:
 
     def _interface(self, interface: str) -> Fragment:
         owner = self._mirror.owner(interface)
+        self._limited.discard(interface)
         if owner is None:
             return EMPTY
         identity = owner.endpoint.id
         has_names = self._mirror.has_names(identity)
         is_proxied = self._settings.is_proxied(by_policy=self._mirror.is_proxied(identity))
         is_proxied = is_proxied and self._mirror.has_enforced_names(identity)
-        return render_interface(owner.endpoint, self._settings, has_names=has_names, is_proxied=is_proxied)
+        found = render_interface(owner.endpoint, self._settings, has_names=has_names, is_proxied=is_proxied)
+        if found.verdicts.keys() & {names.LIMITED_FROM, names.LIMITED_TO}:
+            self._limited.add(interface)
+        return found
 
 
 def events_of(state: rules.NodeState) -> Iterator[rules.GraphEvent]:

@@ -62,6 +62,10 @@ class RenderSettings:
     failsafe_inbound: tuple[FailsafePort, ...] = FAILSAFE_INBOUND
     failsafe_outbound: tuple[FailsafePort, ...] = FAILSAFE_OUTBOUND
     tunnels: Tunnels = NO_TUNNELS
+    ingress_connections_per_second: int = 0
+    """That others may open to one workload that says nothing else; 0 is no limit."""
+    egress_connections_per_second: int = 0
+    """That one workload may open."""
     source_check: SourceCheck = SourceCheck.STRICT
     honours_source_prefixes: bool = False
     """Admit an endpoint's `allowed_source_prefixes` (Calico: WorkloadSourceSpoofing=Any)."""
@@ -134,6 +138,8 @@ def from_configuration(
         failsafe_inbound=settings.failsafe_inbound_host_ports,
         failsafe_outbound=settings.failsafe_outbound_host_ports,
         tunnels=Tunnels(settings.ipip_enabled, settings.vxlan_port if settings.vxlan_enabled else None),
+        ingress_connections_per_second=settings.workload_ingress_connection_rate,
+        egress_connections_per_second=settings.workload_egress_connection_rate,
         source_check=settings.workload_source_check,
         honours_source_prefixes=settings.workload_source_spoofing is SourceSpoofing.ANY,
         deny_action=settings.nftables_filter_deny_action,

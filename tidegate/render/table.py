@@ -12,6 +12,7 @@ from tidegate.render.places import HostPlace
 from tidegate.render.settings import RenderSettings
 from tidegate.render.tunnels import node_sets
 
+_LIMITED = (names.LIMITED_FROM, names.LIMITED_TO)
 _MAX_INTERFACES = 65536
 """Rate-limit buckets: one for each interface that ever had a packet held."""
 
@@ -22,7 +23,7 @@ def static_table(settings: RenderSettings) -> Table:
     elements: dict[str, frozenset[Key]] = {name: frozenset() for name, item in sets.items() if has_elements(item)}
     maps = {
         name: VerdictMapping(name=name, key=(KeyType.IFNAME,))
-        for name in (names.FROM_ENDPOINT, names.TO_ENDPOINT, names.SOURCE_PREFIXES, *map(str, HostPlace))
+        for name in (names.FROM_ENDPOINT, names.TO_ENDPOINT, names.SOURCE_PREFIXES, *_LIMITED, *map(str, HostPlace))
     }
     return Table(
         name=settings.table_name,

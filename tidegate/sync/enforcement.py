@@ -9,6 +9,7 @@ from policy.resources.felix import FelixConfiguration
 from policy.resources.kube import Pod
 from policy.resources.kube_service import AddressType, EndpointSlice
 from policy.resources.metadata import Resource, ResourceKey
+from policy.resources.qos import CALICO_PREFIX, PREFIX, QoSControls, asked_limits
 from policy.resources.workload import WorkloadEndpoint
 from tidegate.config.felix import without_effect
 from tidegate.sync.conditions import Condition, ConditionType
@@ -18,8 +19,6 @@ NOT_ENFORCED = {
 }
 """What an operator would be wrong to believe, by kind."""
 
-_QOS = "qos.projectcalico.org/"
-"""Annotations of a pod that become its endpoint's `qosControls` (Calico: Configure QoS controls)."""
 _SHOWN = 10
 """Policies in one message."""
 
@@ -94,28 +93,27 @@ def _unsayable(endpoints: EndpointSlice) -> str:
 
 
 def limits_without_effect(resources: Iterable[Resource], node: str) -> list[Condition]:
-    """A condition for each workload of this node for which limits on its traffic are asked."""
+    """A condition for each workload of this node whose limits are not enforced as they were asked for."""
     return [
         Condition(
             type=ConditionType.NOT_ENFORCED,
             is_true=True,
             reason="LimitsWithoutEffect",
-            message=f"these limits are not enforced: {', '.join(limits)}",
+            message="; ".join(faults),
             subject=str(item.key),
         )
         for item in resources
-        if (limits := limits_asked(item, node))
+        if (faults := idle_limits(item, node))
     ]
 
 
-def limits_asked(item: Resource | None, node: str) -> tuple[str, ...]:
-    """The limits that a workload of this node is given in its document: rates, bandwidths, connections."""
+def idle_limits(item: Resource | None, node: str) -> tuple[str, ...]:
+    """What a workload of this node asks for in its document and does not get: bandwidths, numbers that are none."""
     if isinstance(item, WorkloadEndpoint) and item.spec.node == node:
-        return item.spec.qos_controls + _annotated(item)
+        return asked_limits(item.spec.qos_controls, item.metadata.annotations).faults
     if isinstance(item, Pod) and item.spec.node_name == node:
-        return _annotated(item)
+        if item.spec.host_network:
+            asked = sorted(key for key in item.metadata.annotations if key.startswith((CALICO_PREFIX, PREFIX)))
+            return tuple(f"{key} is not enforced: the pod is in its host's network" for key in asked)
+        return asked_limits(QoSControls(), item.metadata.annotations).faults
     return ()
-
-
-def _annotated(item: Resource) -> tuple[str, ...]:
-    return tuple(sorted(key for key in item.metadata.annotations if key.startswith(_QOS)))
