@@ -25,15 +25,23 @@ class Count:
     bytes: int = 0
 
 
-def rule_counts(link: NetlinkSocket, table: str) -> dict[str, Count]:
+def rule_counts(link: NetlinkSocket, table: str, chain: str = "") -> dict[str, Count]:
     """Counts by comment, the tag taken off; of rules without a counter, none. Some 0.2 s for 20,000 rules.
+
+    Args:
+        link: to ask over.
+        table: the table.
+        chain: the only chain to look at; all, where none is named. One that is not there has no counts.
 
     Raises:
         NftError: the kernel refused.
     """
     counts: dict[str, Count] = {}
     sequence = link.next_sequence()
-    request = wire.request(wire.GETRULE, message.NLM_F_DUMP, sequence, message.text(wire.NFTA_RULE_TABLE, table))
+    where = message.text(wire.NFTA_RULE_TABLE, table)
+    if chain:
+        where += message.text(wire.NFTA_RULE_CHAIN, chain)
+    request = wire.request(wire.GETRULE, message.NLM_F_DUMP, sequence, where)
     try:
         for reply in link.dump(request, sequence):
             attributes = dict(message.attributes(reply.body))

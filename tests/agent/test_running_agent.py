@@ -4,15 +4,16 @@ import json
 import os
 import signal
 import socket
+import struct
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tidegate.api.client import AgentUnreachableError
+from tidegate.api.client import AgentUnreachableError, ApiClient
 from tidegate.demo import servers
 from tidegate.demo.agent import RunningAgent
 from tidegate.demo.client import connect
@@ -246,18 +247,39 @@ def test_sighup_takes_a_good_configuration_and_refuses_a_bad_one(site):
         site.agent.wait_until_ready()
 
 
-def test_limits_of_a_workload_are_named_as_not_enforced_until_they_are_taken_out(site):
+def test_limits_of_a_workload_are_in_force_and_counted_until_they_are_taken_out(site):
     pod = site.lab.pod("a")
     limited = wep(pod)
-    limited["spec"]["qosControls"] = {"egressMaxConnections": 5}
+    limited["spec"]["qosControls"] = {"egressMaxConnections": 2, "egressBandwidth": 1000}
+    limited["metadata"]["annotations"] = {"qos.tidegate.io/ingressConnectionRate": "50"}
+
+    def shown():
+        return {limit["name"]: limit for item in site.agent.get("endpoints") for limit in item["limits"]}
+
     try:
         site.put("pods.yaml", limited, wep(site.lab.pod("b")))
         (idle,) = site.until(lambda: site.conditions("NotEnforced"))
         assert (idle["subject"], idle["reason"]) == (f"WorkloadEndpoint t/{pod.name}", "LimitsWithoutEffect")
-        assert "egressMaxConnections" in idle["message"]
+        assert idle["message"] == "egressBandwidth is not enforced"
+        site.until(lambda: len(shown()) == 2)
+        assert (shown()["ingressConnectionRate"]["limit"], shown()["ingressConnectionRate"]["burst"]) == (50, 50)
+        with ExitStack() as stack:
+            for _ in range(2):
+                with pod.namespace.entered():
+                    held = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends with a reset
+                held.settimeout(10)
+                held.connect((WORLD, 443))
+            assert not site.is_open(443)
+            assert site.is_open(443, "b")
+            assert shown()["egressMaxConnections"]["dropped"] >= 1
+            assert [item["dropped"] > 0 for item in site.status()["limits"]] == [False, True]
+            metrics = ApiClient(site.agent.socket).text("/metrics")
+            assert f'tidegate_limited_packets_total{{endpoint="t/{pod.name}",limit="egressMaxConnections"}}' in metrics
+        site.until(lambda: site.is_open(443))
     finally:
         site.put("pods.yaml", wep(pod), wep(site.lab.pod("b")))
-    site.until(lambda: not site.conditions("NotEnforced"))
+    site.until(lambda: not site.conditions("NotEnforced") and not shown())
 
 
 def felix(name="default", **spec):

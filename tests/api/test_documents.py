@@ -25,6 +25,7 @@ from policy.rules import (
 from reconcile.instant import WallInstant
 from tests.render.states import host, policy, state, tier
 from tidegate.api import documents
+from tidegate.api.limits import LimitView
 from tidegate.api.metrics import metrics_text
 from tidegate.api.views import ConnectionsView, GenerationView, ModeView, PacketsView, QueueView, StatusView, timestamp
 from tidegate.render import names
@@ -76,6 +77,8 @@ STATUS = StatusView(
     connections=ConnectionsView(on_policy_change="Terminate", judged_by=2, judged=9, ended=4, last_look_seconds=0.1),
     counts={"endpoints": 1},
     counters={"applies": 5, "apply_seconds": 0.25},
+    limits=[LimitView(endpoint="a/x", name="egressMaxConnections", limit=7, burst=None, dropped=9)],
+    full_sets={"held-rate": 0, "tcp-rate": 6},
     conditions=[
         Condition(type=ConditionType.APPLIED, is_true=True, reason="Done"),
         Condition(type=ConditionType.STALE_RESOURCE, is_true=True, reason="Invalid", subject="a.yaml", path="spec"),
@@ -145,6 +148,8 @@ def test_metrics_are_the_status_in_prometheus_words():
         "tidegate_apply_seconds_total 0.25",
         'tidegate_packets_events_total{event="guard-private"} 4.0',
         'tidegate_queue_dropped_total{queue="101"} 2.0',
+        'tidegate_limited_packets_total{endpoint="a/x",limit="egressMaxConnections"} 9.0',
+        'tidegate_full_set_packets_total{set="tcp-rate"} 6.0',
         'tidegate_abnormal_conditions{type="StaleResource"} 1.0',
         'tidegate_abnormal_conditions{type="Applied"} 0.0',
     ):

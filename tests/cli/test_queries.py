@@ -16,6 +16,8 @@ STATUS = {
     "encodings": {"queue": "compat"},
     "connections": {"on_policy_change": "Terminate", "judged_by": 2, "judged": 9, "ended": 4, "last_look_seconds": 0.1},
     "counts": {"endpoints": 1},
+    "limits": [{"endpoint": "a/x", "name": "egressMaxConnections", "limit": 7, "burst": None, "dropped": 9}],
+    "full_sets": {"held-rate": 0, "tcp-rate": 6},
     "conditions": [
         {"type": "StaleResource", "status": "True", "normal": False, "since": "2026-01-01T00:00:00Z", "reason": "Invalid",
          "message": "bad [selector]", "subject": "a.yaml#1", "path": "spec.selector"},
@@ -23,6 +25,7 @@ STATUS = {
 }  # fmt: skip
 ENDPOINTS = [
     {"id": "a/x", "namespace": "a", "name": "x", "interface": "cali-x", "addresses": ["10.0.0.1"], "profiles": ["open"],
+     "limits": [{"name": "egressMaxConnections", "limit": 7, "burst": None, "dropped": 9}],
      "tiers": [{"name": "default", "ingress": [], "egress": [{"kind": "NetworkPolicy", "namespace": "a", "name": "p"}]}]},
     {"id": "b/y", "namespace": "b", "name": "y", "interface": "", "addresses": [], "profiles": [], "tiers": []},
 ]  # fmt: skip
@@ -59,8 +62,11 @@ def test_json_is_exactly_the_document(agent, call, command):
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("status", ["ready", "10.0.53.53:53", "bad [selector]", "a.yaml#1"]),
-        ("endpoints", ["a/x", "cali-x", "(no route yet)", "default: p"]),
+        (
+            "status",
+            ["ready", "10.0.53.53:53", "bad [selector]", "a.yaml#1", "9 packets beyond", "tcp-rate (6 packets)"],
+        ),
+        ("endpoints", ["a/x", "cali-x", "(no route yet)", "default: p", "egressMaxConnections 7, 9 packets dropped"]),
         ("policies", ["a/p", "egress 0", "300", "(profile)"]),
         ("sets", ["role == 'a'", "*.example.com", "d4-1"]),
         ("names", ["api.test", "1m 1s", "2001:db8::1"]),

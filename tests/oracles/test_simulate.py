@@ -11,7 +11,8 @@ from tests.oracles.coverage import CRITERIA, MATCHED, counted
 from tests.oracles.shrink import shrunk
 from tests.oracles.worlds import make_world
 from tidegate.judge.answer import of_evaluation
-from tidegate.render import RenderSettings
+from tidegate.judge.nodes import node_state
+from tidegate.render import RenderSettings, render_table
 from tidegate.render import policy as policy_module
 from tidegate.render.match import conditions
 
@@ -85,3 +86,11 @@ def test_a_disagreement_is_reported_in_a_small_world(monkeypatch):
     assert "notProtocol" in text
     assert text.count("kind: ") <= 3
     assert text.count("action: ") <= 1
+
+
+def test_the_worlds_have_every_limit_in_packets_ways():
+    cases = [Case(make_world(seed)) for seed in range(20)]
+    tables = [render_table(node_state(case.resources, "node1", case.links), RenderSettings()) for case in cases]
+    chains = [chain for table in tables for chain in table.chains]
+    for prefix in ("qe-", "qi-", "ce-", "ci-", "me-", "mi-"):
+        assert any(chain.startswith(prefix) for chain in chains), prefix

@@ -6,7 +6,8 @@ the apply loop, nor be delayed by it.
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from dnsagent.link import LinkError
@@ -18,7 +19,7 @@ from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketKeeper
 from tidegate.agent.revoker import Revoker
 from tidegate.agent.situation import Situation
-from tidegate.api import documents, explain
+from tidegate.api import documents, explain, limits
 from tidegate.api.metrics import metrics_text
 from tidegate.api.question import QuestionError, SilenceError
 from tidegate.api.server import Document, Query
@@ -57,10 +58,12 @@ class Knowledge:
 
     async def metrics(self) -> str:
         """The page for Prometheus."""
-        return metrics_text(self.status())
+        return metrics_text(await self.status())
 
-    def status(self) -> StatusView:
+    async def status(self) -> StatusView:
         """How things stand."""
+        state, render = self.loop.progress.in_force, self.situation.render
+        counted = await asyncio.to_thread(self._rule_counts, tuple(limits.counting_chains(state, render)))
         progress = self.loop.progress
         return StatusView(
             ready=self._is_ready,
@@ -88,6 +91,8 @@ class Knowledge:
                 **self._revocation_counters(),
             },
             conditions=self.conditions.all(),
+            limits=tuple(limits.limits(state, render, counted)),
+            full_sets=limits.full_sets(counted),
         )
 
     @property
@@ -166,10 +171,12 @@ class Knowledge:
     async def _status(self, _: Mapping[str, str]) -> Document:
         """With the packet process's counters of this moment, not of the last second."""
         await self.keeper.refresh()
-        return self.status().document()
+        return (await self.status()).document()
 
     async def _endpoints(self, _: Mapping[str, str]) -> Document:
-        return list(documents.endpoints(self.loop.progress.in_force))
+        state, render = self.loop.progress.in_force, self.situation.render
+        counted = await asyncio.to_thread(self._rule_counts, tuple(limits.counting_chains(state, render)))
+        return list(documents.endpoints(state, limits.limits(state, render, counted)))
 
     async def _policies(self, _: Mapping[str, str]) -> Document:
         state = self.loop.progress.in_force
@@ -197,10 +204,11 @@ class Knowledge:
         )
         return await asyncio.to_thread(explain.explain, parameters["from"], parameters["to"], facts)
 
-    def _rule_counts(self) -> documents.Counts:
-        link = NetlinkSocket()
+    def _rule_counts(self, chains: Sequence[str] = ("",)) -> documents.Counts:
+        """By comment, of these chains; of all, where none are named."""
+        link, table = NetlinkSocket(), self.situation.render.table_name
         try:
-            return counts.rule_counts(link, self.situation.render.table_name)
+            return ChainMap(*(counts.rule_counts(link, table, chain) for chain in chains))
         except NftError:
             return {}  # somebody deleted the table; it will be back in a moment, counting from zero
         finally:

@@ -1,6 +1,6 @@
 """The node's state in force as JSON: endpoints, policies with their counters, sets. Pure."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from nft.counts import Count
@@ -19,6 +19,7 @@ from policy.rules import (
     PolicyID,
     SetMember,
 )
+from tidegate.api.limits import LimitView
 from tidegate.api.views import JSONObject
 from tidegate.render import names
 
@@ -32,13 +33,16 @@ Counts = Mapping[str, Count]
 _NONE = Count()
 
 
-def endpoints(state: NodeState) -> list[JSONObject]:
-    """Every local endpoint with the policies that decide about it, host endpoints last."""
-    workloads = [_endpoint(item) for _, item in sorted(state.endpoints.items())]
+def endpoints(state: NodeState, limits: Iterable[LimitView] = ()) -> list[JSONObject]:
+    """Every local endpoint with the policies that decide about it and its limits, host endpoints last."""
+    limits_of: defaultdict[str, list[LimitView]] = defaultdict(list)
+    for limit in limits:
+        limits_of[limit.endpoint].append(limit)
+    workloads = [_endpoint(item, limits_of[identity]) for identity, item in sorted(state.endpoints.items())]
     return workloads + [_host_endpoint(item) for _, item in sorted(state.host_endpoints.items())]
 
 
-def _endpoint(item: EndpointPolicy) -> JSONObject:
+def _endpoint(item: EndpointPolicy, limits: Iterable[LimitView]) -> JSONObject:
     endpoint = item.endpoint
     return {
         "id": endpoint.id,
@@ -49,6 +53,10 @@ def _endpoint(item: EndpointPolicy) -> JSONObject:
         "interface": endpoint.interface_name,
         "addresses": [str(address) for address in endpoint.addresses],
         "active": endpoint.is_active,
+        "limits": [
+            {"name": limit.name, "limit": limit.limit, "burst": limit.burst, "dropped": limit.dropped}
+            for limit in limits
+        ],
         "tiers": [_tier(tier) for tier in item.tiers],
         "profiles": [profile.name for profile in item.profiles],
     }

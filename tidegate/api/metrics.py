@@ -45,7 +45,17 @@ class _StatusCollector(Collector):
         for name, value in status.counters.items():
             text = _COUNTER_HELP.get(name) or _HISTORY_HELP.get(name) or name
             yield CounterMetricFamily(f"tidegate_{name}", text, value)
+        yield from self._limits()
         yield from self._packets()
+
+    def _limits(self) -> Iterator[Metric]:
+        text = "Packets beyond a limit on a workload's traffic"
+        limited = CounterMetricFamily("tidegate_limited_packets", text, labels=["endpoint", "limit"])
+        for item in self._status.limits:
+            limited.add_metric([item.endpoint, item.name], item.dropped)
+        yield limited
+        text = "Packets that found a set of rates full"
+        yield _counters("tidegate_full_set_packets", text, "set", self._status.full_sets)
 
     def _packets(self) -> Iterator[Metric]:
         packets = self._status.packets

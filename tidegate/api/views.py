@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
 from reconcile.instant import WallInstant
+from tidegate.api.limits import LimitView
 from tidegate.sync.conditions import Condition
 from tidegate.sync.progress import LastApply
 
@@ -100,6 +101,10 @@ class StatusView:
     counters: Mapping[str, int | float]
     """What the control process counted since it began."""
     conditions: Sequence[Condition]
+    limits: Sequence[LimitView] = ()
+    """Of workloads' traffic, with the packets beyond them."""
+    full_sets: Mapping[str, int] = field(default_factory=dict)
+    """Packets that found a set of rates full, by set."""
 
     def document(self) -> JSONObject:
         """Its JSON."""

@@ -28,7 +28,13 @@ _PLACES = {"untracked": "untracked ", "preDNAT": "preDNAT ", "tiers": "", "forwa
 
 def _row(item: Mapping[str, Any]) -> tuple[str, str, str, str, str]:
     interface = item["interface"] or ("(none)" if item.get("kind") == "HostEndpoint" else "(no route yet)")
-    return item["id"], interface, "\n".join(item["addresses"]), _policies(item, "ingress"), _policies(item, "egress")
+    name = "\n".join((item["id"], *map(_limit, item.get("limits", ()))))
+    return name, interface, "\n".join(item["addresses"]), _policies(item, "ingress"), _policies(item, "egress")
+
+
+def _limit(item: Mapping[str, Any]) -> str:
+    dropped = f", {item['dropped']} packets dropped" if item["dropped"] else ""
+    return f"  {item['name']} {item['limit']}{dropped}"
 
 
 def _policies(item: Mapping[str, Any], direction: str) -> str:

@@ -71,6 +71,11 @@ def _summary(document: Mapping[str, Any]) -> Iterator[tuple[object, object]]:
     yield "packet process", f"{packets['state']}, pid {packets['pid']}" if packets["pid"] else packets["state"]
     yield "open connections", _connections(document["connections"])
     yield "encodings", ", ".join(f"{name}: {value}" for name, value in document["encodings"].items())
+    if limits := document.get("limits"):
+        dropped = sum(item["dropped"] for item in limits)
+        yield "limits", f"{len(limits)} on workloads' traffic, {dropped} packets beyond them (see tidegate endpoints)"
+    if full := [f"{name} ({count} packets)" for name, count in document.get("full_sets", {}).items() if count]:
+        yield "full sets", ", ".join(full)
     yield "counts", ", ".join(f"{value} {name}" for name, value in document["counts"].items())
 
 
