@@ -16,6 +16,7 @@ from dnsagent.kernel_sets import CHUNK
 from dnsagent.learn import Element
 from dnsagent.link import Document
 from dnsagent.match import labels_of
+from dnsagent.outdated import outdated
 from dnsagent.packet_loop import PacketLoop
 from dnsagent.plan import Plan, RulePlan, make_plan
 from dnsagent.plan_change import PlanChange, is_same_policy, plan_change
@@ -137,6 +138,9 @@ class Desk:
         for elements in loop.learner.back_fill(now, change.fresh if is_whole else None):
             self._write(elements, now)
             loop.breathe()
+        for keys in outdated(loop.learner, change.narrowed, now) if change.narrowed else ():
+            self._close(keys, now)
+            loop.breathe()
         if self._interceptor is not None:
             self._interceptor.adopt(plan.snapshot, now)
         if self._proxy is not None:
@@ -152,8 +156,7 @@ class Desk:
         """Closes what may no longer be open; where an address has a new owner, before that one is told anything."""
         table, loop = self._loop.learner.elements, self._loop
         for keys in table.withdrawn(change.withdrawn, change.dead_sets):
-            living = [key for key in keys if key[0] not in change.dead_sets]
-            loop.sets.delete(key for key in living if (table.deadline(key) or 0) > now)
+            self._close([key for key in keys if key[0] not in change.dead_sets], now)
             for key in keys:
                 table.drop(key)
             if not change.moved:
@@ -185,6 +188,13 @@ class Desk:
         self._loop.denied.release(written)
         return len(written)
 
+    def _close(self, keys: list[ElementKey], now: Instant) -> None:
+        """Takes elements out of the kernel, and out of what is known to be there."""
+        elements = self._loop.learner.elements
+        self._loop.sets.delete(key for key in keys if (elements.deadline(key) or 0) > now)
+        for key in keys:
+            elements.drop(key)
+
     def _forget(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
         """Endpoints that are gone: nothing that they learned may be found by who gets their addresses."""
         del memory
@@ -192,10 +202,7 @@ class Desk:
         addresses = frozenset(ip_address(text).packed for text in request["addresses"])
         self._loop.journal.forget(addresses, self._loop.clock.wall())
         keys = learner.forget_addresses(addresses)
-        now = self._loop.clock.now()
-        self._loop.sets.delete(key for key in keys if (learner.elements.deadline(key) or 0) > now)
-        for key in keys:
-            learner.elements.drop(key)
+        self._close(keys, self._loop.clock.now())
         return {"deleted": len(keys)}
 
     def _stop(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ class PlanChange:
     """What has elements and may not; those of moved addresses among them, even where the new owner may have its own."""
     dead_sets: frozenset[str]
     """Sets that go with all their elements."""
+    narrowed: frozenset[int]
+    """Numbers of rules that have lost patterns: some of their elements may belong to no pattern any more."""
     fresh: Mapping[str, frozenset[int]]
     """By endpoint id: numbers of its rules under which answers of the past may open something new; none is empty."""
 
@@ -46,6 +48,7 @@ def plan_change(before: Plan, after: Plan) -> PlanChange:
         moved=moved,
         withdrawn=frozenset(each for each in permissions(before) - kept if each[0] in live),
         dead_sets=_set_names(before) - live,
+        narrowed=_narrowed(before, after),
         fresh=_fresh(before, after),
     )
 
@@ -88,6 +91,15 @@ def _fresh(before: Plan, after: Plan) -> dict[str, frozenset[int]]:
         if fresh:
             found[endpoint.id] = fresh
     return found
+
+
+def _narrowed(before: Plan, after: Plan) -> frozenset[int]:
+    old, new = before.snapshot.rules, after.snapshot.rules
+    return frozenset(
+        number
+        for number, rule in enumerate(after.rules)
+        if rule.id in old and not set(old[rule.id].patterns) <= set(new[rule.id].patterns)
+    )
 
 
 def _unchanged_rules(before: Plan, after: Plan) -> frozenset[int]:

@@ -352,3 +352,56 @@ def test_answers_do_not_wait_for_a_long_restoration(process, monkeypatch):
     assert len(process.sets.elements) == 100
     # The answer that came between two pieces is what counts for its address.
     assert max(process.sets.elements.values()) == process.sets.elements[element("198.51.100.99")]
+
+
+def test_a_set_that_loses_a_pattern_loses_what_only_that_has_opened(process):
+    wide = rule("r", "a.test", "b.test", "c.test")
+    process.load(wide, generation=2)
+    both, lost, kept = "198.51.100.1", "198.51.100.2", "198.51.100.3"
+    tell(process, "a.test", both)
+    tell(process, "b.test", both, lost)
+    tell(process, "c.test", kept)
+    assert set(process.sets.elements) == {element(both), element(lost), element(kept)}
+    process.load(rule("r", "a.test", "c.test"), generation=3)
+    assert set(process.sets.elements) == {element(both), element(kept)}
+    assert not process.learner.is_open(packed(CLIENT), packed(lost), process.clock.now())
+
+
+def test_what_has_no_name_goes_with_a_pattern_and_other_sets_keep_theirs(process):
+    process.load(rule("r", "a.test", "b.test"), rule("s", "a.test"), generation=2)
+    tell(process)
+    process.learner.names.forget("ep1")
+    process.load(rule("r", "a.test"), rule("s", "a.test"), generation=3)
+    assert set(process.sets.elements) == {element(set_name="d4-s")}
+
+
+def test_in_node_scope_what_another_was_told_keeps_an_address_open(tmp_path):
+    endpoints = (endpoint("ep1", CLIENT, rules=("r",)), endpoint("ep2", OTHER, rules=("r",)))
+    process = Process(tmp_path, rule("r", "a.test", "b.test", scope="node"), endpoints=endpoints)
+    process.turn()
+    tell(process, client=OTHER)
+    assert set(process.sets.elements) == {element(), element(client=OTHER)}
+    process.load(rule("r", "a.test", scope="node"), endpoints=endpoints, generation=2)
+    assert set(process.sets.elements) == {element(), element(client=OTHER)}
+    process.load(rule("r", "b.test", scope="node"), endpoints=endpoints, generation=3)
+    assert process.sets.elements == {}
+    process.close()
+
+
+def test_the_past_tells_what_expired_and_which_sets_its_names_would_be_in(process):
+    tell(process, ttl=1)
+    process.clock.advance(1000)
+    process.turn()
+    assert names(process) == []
+    (told,) = process.ask("names", endpoint="ep1", past=True)["names"]
+    assert (told["ip"], told["rules"]) == (ADDRESS, ["r"])
+    assert told["expires_in_seconds"] <= 0
+    process.load(rule("r", "other.test"), generation=2)
+    (told,) = process.ask("names", endpoint="ep1", past=True)["names"]
+    assert told["rules"] == []
+
+
+def test_the_past_does_not_excuse_what_is_guarded(process):
+    tell(process, "a.test", "10.1.2.3")
+    (told,) = process.ask("names", endpoint="ep1", past=True)["names"]
+    assert (told["ip"], told["rules"]) == ("10.1.2.3", [])

@@ -218,6 +218,57 @@ def test_a_name_that_leaves_policy_closes_and_one_that_expires_does_not(ending: 
     assert good.goes_on()
 
 
+def test_a_name_that_leaves_a_network_set_closes(ending: Stage, opened: Open):
+    stage, kept, lost = ending, ending.fresh4(), ending.fresh4()
+    stage.server.address("kept.set.test", kept, ttl=300)
+    stage.server.address("lost.set.test", lost, ttl=300)
+    by_set = {"action": "Allow", "protocol": "TCP", "destination": {"selector": "names == 'rev'", "ports": [PORT]}}
+    dns = {"action": "Allow", "protocol": "UDP", "destination": {"ports": [53]}}
+    try:
+        stage.put("names", network_set("kept.set.test", "lost.set.test"), wait=False)
+        stage.put("one", rules("ep1", dns, by_set, name="byset"))
+        for name in ("kept.set.test", "lost.set.test"):
+            stage.resolve("ep1", name)
+        good, bad = opened("ep1", kept), opened("ep1", lost)
+        assert good.goes_on()
+        assert bad.goes_on()
+        stage.put("names", network_set("kept.set.test"))
+        assert bad.falls_silent()
+        stage.assert_denied("ep1", lost, PORT)
+        assert good.goes_on()
+        assert good.retransmits() == 0
+        stage.assert_passes("ep1", kept, PORT, within_seconds=1.0)
+    finally:
+        (stage.resources / "names.yaml").unlink()
+
+
+def network_set(*domains: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "NetworkSet",
+        "metadata": {"name": "names", "namespace": "test", "labels": {"names": "rev"}},
+        "spec": {"allowedEgressDomains": list(domains)},
+    }
+
+
+def test_a_connection_that_nobody_has_answered_yet_is_ended(ending: Stage):
+    stage, lost = ending, ending.fresh4()
+    stage.put("one", rules("ep1", to(lost, port=7), name="half"))
+    hole = "add table inet hole; add chain inet hole in { type filter hook input priority 0; }"
+    stage.lab.world.command("nft", f"{hole}; add rule inet hole in ip daddr {lost} drop")
+    try:
+        with stage.lab.pod("ep1").namespace.entered():
+            half = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        with half:
+            half.setblocking(False)
+            half.connect_ex((lost, 7))
+            stage.until(lambda: len(entries(stage, lost)) == 1, 5, "the connection is half open")
+            stage.put("one", rules("ep1", name="half2"))
+            assert not entries(stage, lost)
+    finally:
+        stage.lab.world.command("nft", "delete table inet hole")
+
+
 def test_what_was_open_before_enforcement_is_judged_when_it_begins(anew: Stage, opened: Open):
     stage = anew
     stage.run_agent()
