@@ -68,3 +68,9 @@ def test_a_host_is_protected_as_its_example_tells(name):
 def test_the_demo_ends_well():
     done = run(sys.executable, "-m", "tidegate", "demo")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.kernel
+def test_open_connections_are_kept_or_ended_as_their_example_tells():
+    example = ROOT / "examples" / "40-open-connections"
+    prints(example, sys.executable, str(example / "run.py"))
