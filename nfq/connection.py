@@ -199,11 +199,17 @@ class Listed(NamedTuple):
     reply: FiveTuple
     icmp: tuple[int, int] | None
     master: FiveTuple | None
-    message: message.Message
+    body: bytes
+    """The attributes as the kernel wrote them."""
+
+    @property
+    def key(self) -> bytes:
+        """The first attribute, which is the original tuple: no two entries of a zone share it."""
+        return self.body[: int.from_bytes(self.body[:2], byteorder)]
 
     def whole(self) -> Connection:
         """The entry."""
-        found = dict(message.attributes(self.message.body))
+        found = dict(message.attributes(memoryview(self.body)))
         return _connection(found, self.original, self.reply, self.icmp, self.master)
 
 
@@ -211,15 +217,14 @@ def read_listed(entry: message.Message) -> Listed | None:
     """The entry of one listed message; `None` as in `read_connection`.
 
     Entries of TCP, UDP and their like that are no helper's work are read at the places where the kernel writes them:
-    a fifth of the cost. The message keeps a copy of its bytes, not the buffer that it came in.
+    a fifth of the cost.
     """
     body = entry.body
     quick = _quick(body)
-    copied = message.Message(entry.type, entry.flags, entry.sequence, entry.port, memoryview(bytes(entry.payload)))
     if quick is not None:
-        return Listed(*quick, None, None, copied)
+        return Listed(*quick, None, None, bytes(body))
     found = read_connection(entry)
-    return None if found is None else Listed(found.original, found.reply, found.icmp, found.master, copied)
+    return None if found is None else Listed(found.original, found.reply, found.icmp, found.master, bytes(body))
 
 
 def _quick(body: memoryview) -> tuple[FiveTuple, FiveTuple] | None:

@@ -55,6 +55,8 @@ def insert(entries: Iterable[Entry]) -> int:
 
 
 def _send(link: NetlinkSocket, batch: list[bytes]) -> None:
+    if not batch:
+        return
     link.raw.send(b"".join(batch))
     for _ in batch:
         (answer,) = message.messages(link.raw.recv(RECEIVE_BYTES))

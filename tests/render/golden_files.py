@@ -89,6 +89,7 @@ def hosts():
 
 CASES = {
     "empty": (state(), RenderSettings()),
+    "ending": (state(), RenderSettings(ends_connections=True)),
     "typical": (typical(), RenderSettings(trusted_servers=SERVERS)),
     "criteria": (every_criterion(), RenderSettings()),
     "shared": (shared(), RenderSettings(dns_mode=Mode.DELAY_DENIED_PACKET)),

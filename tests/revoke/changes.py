@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
-from netlink.message import Message
 from nfq.connection import Listed
 from nfq.packet import FiveTuple
 from policy.domains import DomainPattern
@@ -142,7 +141,7 @@ class Change:
                 continue
             doubtful = hearing.doubtful([way], elements)
             if doubtful and hearing.needs_memory(doubtful):
-                doubtful = hearing.denied(doubtful, self._facts())
+                doubtful = hearing.denied(doubtful, self.facts())
             if doubtful:
                 doomed.append(one)
         return doomed
@@ -156,7 +155,8 @@ class Change:
 
         return surroundings(hearing.part, own, route)
 
-    def _facts(self) -> Iterator[Fact]:
+    def facts(self) -> Iterator[Fact]:
+        """What workloads were told, by the sets that it belongs to now."""
         for name in self.after.names:
             sets = {
                 identity
@@ -197,4 +197,4 @@ def listed(packet: Packet) -> Listed:
     original = FiveTuple(packet.version, packet.protocol, *parts, *ports)
     reply = FiveTuple(packet.version, packet.protocol, *parts[::-1], *ports[::-1])
     icmp = None if packet.icmp_type is None else (packet.icmp_type, packet.icmp_code or 0)
-    return Listed(original, reply, icmp, None, Message(0, 0, 0, 0, memoryview(b"")))
+    return Listed(original, reply, icmp, None, b"")

@@ -4,7 +4,6 @@ from ipaddress import ip_address
 
 import pytest
 
-from netlink.message import Message
 from nfq.connection import Listed
 from nfq.packet import FiveTuple
 from tidegate.revoke.way import ELSEWHERE, LOOPBACK, Surroundings, spoken, way_of
@@ -33,7 +32,7 @@ def entry(source, destination, *, target=None, port=443, target_port=None, answe
     version = ip_address(source).version
     original = FiveTuple(version, protocol, packed(source), packed(destination), 40000, port)
     reply = FiveTuple(version, protocol, packed(target), packed(answer_to), target_port or port, 40000)
-    return Listed(original, reply, rest.get("icmp"), rest.get("master"), Message(0, 0, 0, 0, memoryview(b"")))
+    return Listed(original, reply, rest.get("icmp"), rest.get("master"), b"")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ def test_protocols_without_ports_have_zeros_in_their_place_and_icmp_its_type():
     bare = Listed(
         FiveTuple(4, 1, packed(POD), packed(WORLD), None, None),
         FiveTuple(4, 1, packed(WORLD), packed(POD), None, None),
-        (8, 0), None, Message(0, 0, 0, 0, memoryview(b"")),
+        (8, 0), None, b"",
     )  # fmt: skip
     way = way_of(bare, AROUND)
     assert (way.source_port, way.destination_port, way.icmp) == (0, 0, (8, 0))

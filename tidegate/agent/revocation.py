@@ -11,13 +11,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import final
+from typing import Protocol, final
 
-from nfq.connection import Listed
+from nfq.connection import Connection, Listed
 from nfq.conntrack import Conntrack
-from nfq.packet import FiveTuple
-from policy.rules import EndpointID
-from tidegate.agent.ended import KernelSets
+from policy.rules import EndpointID, NodeState
 from tidegate.revoke.hearing import Elements, Hearing
 from tidegate.revoke.names import Fact
 from tidegate.revoke.scope import Wanted
@@ -33,6 +31,24 @@ _PASSES = 3
 
 Ask = Callable[[EndpointID | None], Iterable[Fact]]
 """What the packet process remembers that it told a workload; None stands for all of them."""
+
+
+class Sets(Protocol):
+    """The kernel's sets: learned addresses, and the memory of far ends."""
+
+    def learned(self, part: NodeState) -> Elements:
+        """The elements of the learned sets of the part, by name.
+
+        Raises:
+            NftError: a set is not there, or the kernel refused.
+        """
+
+    def remember(self, doomed: Iterable[Connection]) -> int:
+        """Writes the directions from which nothing may come any more; how many there was no room for.
+
+        Raises:
+            NftError: the kernel refused.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +67,7 @@ class Look:
 
     hearing: Hearing
     around: Surroundings
-    sets: KernelSets
+    sets: Sets
     ask: Ask
     note: Callable[[Ended], None]
     """Is told of each connection that was ended."""
@@ -72,12 +88,12 @@ class Look:
         learned = self.sets.learned(self.hearing.part)
         wanted = Wanted(self.hearing.scope, self.hearing.now)
         with Conntrack() as reader, Conntrack() as writer:
-            seen: set[FiveTuple] = set()
+            seen: set[bytes] = set()
             for _ in range(_PASSES):
                 before = self.ended
-                for batch in _batches(entry for entry in reader.scan(wanted) if entry.original not in seen):
+                for batch in _batches(entry for entry in reader.scan(wanted) if entry.key not in seen):
                     self._batch(batch, learned, writer)
-                    seen.update(entry.original for entry in batch)
+                    seen.update(entry.key for entry in batch)
                 if self.ended == before:
                     break
 

@@ -1,0 +1,28 @@
+"""A large connection table: exactly what is denied ends, within a budget, and nobody else waits for it."""
+
+import pytest
+
+from bench.revocation import ENTRIES, look, node, tracked
+from policy.rules import EndpointID
+from tidegate.revoke.scope import BEGINNING, Scope
+
+pytestmark = pytest.mark.kernel
+SECONDS, WAIT_SECONDS = 10.0, 0.5
+"""Ten times what they take on two idle cores: the machine is shared."""
+
+
+def test_fifty_thousand_connections_are_judged_within_a_budget():
+    wide, half = node("198.51.0.0/16"), node("198.51.0.0/17")
+    with tracked(ENTRIES) as count:
+        assert count == ENTRIES
+        one = look(wide, half, Scope(endpoints=frozenset({EndpointID("ns/w3")}), standing=frozenset()))
+        assert 0 < one.ended < one.judged < ENTRIES / 100
+        stays = look(wide, wide, BEGINNING)
+        assert (stays.judged, stays.ended) == (ENTRIES - one.ended, 0)
+        ends = look(wide, half, BEGINNING)
+        assert ENTRIES * 0.4 < ends.ended < ENTRIES * 0.6
+        again = look(half, half, BEGINNING)
+        assert (again.judged, again.ended) == (ENTRIES - one.ended - ends.ended, 0)
+    for each in (one, stays, ends):
+        assert each.seconds < SECONDS
+        assert each.longest_wait < WAIT_SECONDS
