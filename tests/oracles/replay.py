@@ -42,6 +42,9 @@ OUTSIDE = "eth0"
 """The node's interface to everything that is not one of its workloads."""
 NODE_ADDRESSES = {4: "172.18.0.1", 6: "fd00:18::1"}
 _ETH_P_ALL = 3
+_SO_RCVBUFFORCE = 33
+_BUFFER_BYTES = 4 << 20
+"""Room for thousands of frames that nobody has read yet; the default has some two hundred."""
 _PATIENCE_SECONDS = 1.0
 """How long a frame may take on a loaded machine before it counts as lost."""
 _FLOOD_SECONDS = 20.0
@@ -275,6 +278,7 @@ def _source(frame: bytes) -> bytes:
 
 def _frame_socket(interface: str) -> socket.socket:
     made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_ETH_P_ALL))
+    made.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _BUFFER_BYTES)
     made.bind((interface, _ETH_P_ALL))
     return made
 
