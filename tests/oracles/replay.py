@@ -203,6 +203,7 @@ class Node:
             ),
             *(f"link set {name} up" for name in self._names),
         )
+        self._far.sysctl(net__ipv6__conf__all__disable_ipv6=1)  # it would report its multicast groups
         _batch(self._far, *(f"link set far{index} up" for index in range(len(self._names))))
         self.namespace.sysctl(
             net__ipv4__ip_forward=1,

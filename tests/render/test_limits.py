@@ -43,13 +43,19 @@ def test_packets_are_counted_before_open_connections_are_let_through():
     made = table(endpoint("a", limits=BOTH))
     for name, field, where in (
         (names.FILTER_FORWARD, expr.Field.IIFNAME, names.LIMITED_FROM),
-        (names.FILTER_INPUT, expr.Field.IIFNAME, names.LIMITED_FROM),
         (names.FILTER_DELIVERY, expr.Field.OIFNAME, names.LIMITED_TO),
     ):
         first, second, *_ = made.chains[name].rules
         assert first.statements[-1] == expr.VerdictMap((field,), where)
         assert second.comment == "established"
     assert set(made.verdicts[names.LIMITED_FROM]) == set(made.verdicts[names.LIMITED_TO]) == {("calia",)}
+
+
+def test_towards_the_host_packets_are_counted_behind_neighbour_discovery_alone():
+    neighbours, limit, established, *_ = table(endpoint("a", limits=BOTH)).chains[names.FILTER_INPUT].rules
+    assert neighbours.statements[-1] == expr.Jump(names.NEIGHBOURS)
+    assert limit.statements[-1] == expr.VerdictMap((expr.Field.IIFNAME,), names.LIMITED_FROM)
+    assert established.comment == "established"
 
 
 def test_connections_are_counted_before_policy():

@@ -8,7 +8,8 @@
 The kernel keeps the state of a limit in its rule, so each has a chain for itself: it is written anew, and begins anew,
 when this one number changes, and not when policy or another endpoint does. Numbers come before policy (Calico: QoS
 controls), so connections that policy denies count against the rate. The base chains look limits up only on a node
-where somebody has one. What the host itself sends to its workloads is not counted, as it is not filtered.
+where somebody has one, and towards the host behind neighbour discovery, without which IPv6 does not work. What the
+host itself sends to its workloads is not counted, as it is not filtered.
 """
 
 from collections.abc import Iterator
@@ -64,9 +65,12 @@ def limited(chain: Chain, settings: RenderSettings) -> Chain:
     """The base chain on a node where an endpoint has a packet rate: it is asked first, about open connections too."""
     if chain.name == names.FILTER_DELIVERY:
         rule = Rule((expr.VerdictMap((Field.OIFNAME,), names.LIMITED_TO),))
-    else:
-        rule = Rule((_first_time(settings), expr.VerdictMap((Field.IIFNAME,), names.LIMITED_FROM)))
-    return replace(chain, rules=(rule, *chain.rules))
+        return replace(chain, rules=(rule, *chain.rules))
+    rule = Rule((_first_time(settings), expr.VerdictMap((Field.IIFNAME,), names.LIMITED_FROM)))
+    if chain.name == names.FILTER_FORWARD:
+        return replace(chain, rules=(rule, *chain.rules))
+    established, neighbours, *rest = chain.rules
+    return replace(chain, rules=(neighbours, rule, established, *rest))
 
 
 def _first_time(settings: RenderSettings) -> expr.MarkBits:
