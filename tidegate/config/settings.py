@@ -343,7 +343,8 @@ class Settings:
     )  # fmt: skip
     workload_source_spoofing: SourceSpoofing = _knob(
         "workloadSourceSpoofing", _POLICY, kinds.choice(SourceSpoofing), SourceSpoofing.DISABLED,
-        "Any honours the annotation with which endpoints claim further source prefixes.",
+        "Any honours the annotation with which endpoints claim further source prefixes. An IPv4 prefix that has no "
+        "route to the workload also needs the kernel's own filter, `rp_filter`, to be 0 or 2 there.",
     )  # fmt: skip
     connections_on_policy_change: OnPolicyChange = _knob(
         "connectionsOnPolicyChange", _POLICY, kinds.choice(OnPolicyChange), OnPolicyChange.KEEP,
