@@ -6,6 +6,7 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from policy.hosts import FailsafePort
+from policy.limits import Limits, Rate, TrafficLimits
 from policy.rules import Action, DomainOptions, DomainSet, DomainSetID, EndpointID
 from tests.render.states import endpoint, host, policy, port, state, tier, to
 from tests.revoke.test_way import entry
@@ -159,3 +160,36 @@ def test_a_judge_forgets_its_answers_at_the_bound_and_says_the_same(monkeypatch)
     ways = [way_of(entry(POD, address), around) for address in (NAMED, BY_NET, "203.0.113.1")]
     for _ in range(2):
         assert list(hearing.doubtful(ways, {})) == [ways[0], ways[2]]
+
+
+def test_limits_are_no_policy_and_end_nothing():
+    """A connection that is open was counted when it began."""
+    limits = TrafficLimits(egress=Limits(packets=Rate(1, 1), connections=Rate(1, 1), max_connections=1))
+    open_policy = policy("open", egress=({},))
+    now = state(
+        endpoints=(endpoint("a", addresses=(POD,), tiers=(tier(egress=(open_policy.id,)),), limits=limits),),
+        policies=(open_policy,),
+    )
+    hearing = Hearing(None, now, BEGINNING, RenderSettings())
+    around = surroundings(hearing.part, (), lambda address: "(elsewhere)")
+    ways = [way_of(entry(POD, f"192.0.2.{number}"), around) for number in range(1, 9)]
+    assert not hearing.doubtful(ways, {})
+
+
+def test_what_the_packet_process_asks_of_its_servers_stays_where_only_the_hosts_own_questions_are_denied():
+    """Its packets have a mark that no entry has."""
+    closed = policy("closed", egress=({"action": Action.DENY},))
+    now = state(hosts=(host("h", "eth0", normal=(tier(egress=(closed.id,)),)),), policies=(closed,))
+    server = ip_address("192.0.2.53").packed
+    hearing = Hearing(None, now, BEGINNING, RenderSettings(failsafe_outbound=()), frozenset({(server, 853)}))
+    around = surroundings(hearing.part, (ip_address("10.0.53.1").packed,), lambda address: "eth0")
+    ours, other = entry("10.0.53.1", "192.0.2.53", port=853), entry("10.0.53.1", "192.0.2.53", port=443)
+    ways = [way_of(one, around) for one in (ours, other)]
+    assert list(hearing.doubtful(ways, {})) == [ways[1]]
+
+
+def test_what_routes_call_local_is_the_hosts_own():
+    now = state(hosts=(host("h", "eth0"),))
+    around = surroundings(now, (), lambda address: "lo" if address[0] == 127 else "eth0")
+    way = way_of(entry("127.0.0.2", "127.0.0.3"), around)
+    assert (way.iif, way.oif) == ("", "lo")

@@ -12,9 +12,10 @@ from nft.errors import NftError
 from nft.model import Key
 from policy.rules import NodeState
 from tidegate.render import names
-from tidegate.render.ended import REMEMBERED_SECONDS
+from tidegate.render.ended import DATAGRAM_SECONDS, STREAM_SECONDS
 
 _BATCH = 1000
+_TCP = 6
 _PORTED = frozenset((6, 17, 132, 136))
 """TCP, UDP, SCTP, UDPLite."""
 _CONTROL = frozenset((1, 58))
@@ -84,11 +85,12 @@ def _change(entry: Connection) -> Change:
     answers, version = entry.reply, entry.original.version
     key = answers.source + answers.destination + bytes((answers.protocol, 0, 0, 0))
     if answers.protocol not in _PORTED:
-        return Change(Operation.REFRESH, names.ended_pairs(version), key, REMEMBERED_SECONDS * 1000)
+        return Change(Operation.REFRESH, names.ended_pairs(version), key, DATAGRAM_SECONDS * 1000)
     key += b"".join(
         (port or 0).to_bytes(2, "big") + b"\0\0" for port in (answers.source_port, answers.destination_port)
     )
-    return Change(Operation.REFRESH, names.ended(version), key, REMEMBERED_SECONDS * 1000)
+    seconds = STREAM_SECONDS if answers.protocol == _TCP else DATAGRAM_SECONDS
+    return Change(Operation.REFRESH, names.ended(version), key, seconds * 1000)
 
 
 def _pair(key: bytes) -> Key:

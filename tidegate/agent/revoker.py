@@ -27,6 +27,7 @@ from tidegate.agent.revocation import Ask, Ended, Look
 from tidegate.agent.routes import KernelRoutes
 from tidegate.render import RenderSettings
 from tidegate.revoke.hearing import Hearing
+from tidegate.revoke.judge import Server
 from tidegate.revoke.part import surroundings
 from tidegate.revoke.scope import BEGINNING, Scope, changed
 from tidegate.revoke.way import spoken
@@ -38,6 +39,7 @@ MAX_REMEMBERED = 1000
 MAX_LOGGED = 100
 """Lines for one look. What is beyond is in the sum at its end."""
 _RETRY_SECONDS = 1.0
+_LONGEST_PAUSE_SECONDS = 1.0
 
 
 @final
@@ -53,6 +55,8 @@ class Revoker:
     """The host's, at the moment of a look."""
     conditions: Conditions
     clock: Clock
+    servers: frozenset[Server] = frozenset()
+    """Whom the packet process speaks to from the host."""
     progress: Revocation = field(default_factory=Revocation)
     ended: deque[EndedConnection] = field(default_factory=lambda: deque(maxlen=MAX_REMEMBERED))
     _thread: ThreadPoolExecutor = field(
@@ -94,7 +98,11 @@ class Revoker:
         while True:
             await self._woken.wait()
             self._woken.clear()
+            before = self.progress.looks
             await self._turn()
+            if self.progress.looks > before:
+                # Where policy changes all the time, no more than half of it goes to reading the table.
+                await asyncio.sleep(min(_LONGEST_PAUSE_SECONDS, self.progress.last_seconds))
 
     def close(self) -> None:
         """Waits for the look that is under way, and closes what it works with."""
@@ -137,7 +145,7 @@ class Revoker:
 
     def _work(self, state: NodeState, scope: Scope, own: frozenset[IPAddress]) -> Look:
         assert self.sets is not None, "without them nothing is noted"
-        hearing = Hearing(self._judged_by, state, scope, self.render)
+        hearing = Hearing(self._judged_by, state, scope, self.render, self.servers)
         with KernelRoutes() as routes:
             around = surroundings(hearing.part, (address.packed for address in own), routes)
             look = Look(hearing, around, self.sets, self.ask, self._note_ended)

@@ -101,6 +101,8 @@ def build(settings: Settings, features: Features) -> Agent:
         own_addresses=lambda: (address for own in desired.links.addresses.values() for address in own),
         conditions=conditions,
         clock=clock,
+        servers=frozenset((each.address.packed, each.port) for each in settings.dns_proxy_upstreams)
+        | frozenset((each.address.packed, each.port) for each in render.trusted_servers),
     )
     parts = Parts(
         desired=desired,

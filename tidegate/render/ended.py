@@ -19,9 +19,12 @@ from tidegate.render.settings import RenderSettings
 MAX_ENDED = 131_072
 """Directions remembered, of one family: 12 MB of kernel memory. At the bound connections are ended without memory of
 their far end, and counted."""
-REMEMBERED_SECONDS = 86_400
-"""Longer than any far end repeats itself; one that has something new to say after that much silence may find the way
-that policy leaves open to it. A TCP sender gives up after 15 minutes (tcp_retries2)."""
+STREAM_SECONDS = 86_400
+"""How long the far end of a TCP connection is remembered. It repeats itself for 15 minutes (tcp_retries2), but one that
+had nothing to say may begin to speak hours later."""
+DATAGRAM_SECONDS = 600
+"""Of all other protocols, in which a conversation of the far end's own cannot be told from the ended one if it has the
+same ports: three times as long as conntrack remembers a flow of datagrams (nf_conntrack_udp_timeout_stream)."""
 _TCP = 6
 
 

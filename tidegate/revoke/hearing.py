@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from nft.model import Key, Table
 from policy.rules import DomainSetID, EndpointID, NodeState
 from tidegate.render import RenderSettings, render_table
-from tidegate.revoke.judge import Judge
+from tidegate.revoke.judge import Judge, Server
 from tidegate.revoke.names import Fact, Memory
 from tidegate.revoke.part import askers, owners, part_of
 from tidegate.revoke.scope import Scope, domain_sets, governing
@@ -29,12 +29,14 @@ class Hearing:
     now: NodeState
     scope: Scope
     settings: RenderSettings
+    servers: frozenset[Server] = frozenset()
+    """Whom the packet process speaks to from the host."""
     part: NodeState = field(init=False)
     owners: Mapping[bytes, EndpointID] = field(init=False)
     """The workloads that are asked, by packed address."""
     askers: frozenset[EndpointID] = field(init=False)
     """Those of them whose rules name names."""
-    _table: Table = field(init=False)
+    _table: Table | None = None
     _rules: Judge | None = None
     _former: Judge | None = None
 
@@ -44,12 +46,11 @@ class Hearing:
         self.part = part_of(self.now, self.scope)
         self.owners = owners(self.part)
         self.askers = askers(self.part)
-        self._table = render_table(self.part, self.settings)
 
     def doubtful(self, ways: Iterable[Way], learned: Elements) -> dict[Way, str]:
         """The ways that the rules deny, with the reason. `learned` is what it is at the first call."""
         if self._rules is None:
-            self._rules = Judge(self._table, self.settings, learned)
+            self._rules = self._judge(learned)
         judge = self._rules
         return {way: reason for way in ways if (reason := judge.denial(way))}
 
@@ -58,6 +59,12 @@ class Hearing:
         return frozenset(
             owner for way in doubtful if (owner := self.owners.get(way.source)) is not None and owner in self.askers
         )
+
+    def _judge(self, learned: Elements) -> Judge:
+        """The rules are rendered for the first who asks: mostly a change concerns no connection at all."""
+        if self._table is None:
+            self._table = render_table(self.part, self.settings)
+        return Judge(self._table, self.settings, learned, self.servers)
 
     @property
     def shares_names(self) -> bool:
@@ -69,7 +76,7 @@ class Hearing:
         added = Memory(facts, self.part, self._standing).elements(doubtful, self.owners)
         if not added:
             return dict(doubtful)
-        judge = Judge(self._table, self.settings, added)
+        judge = self._judge(added)
         return {way: reason for way, reason in doubtful.items() if judge.denial(way)}
 
     def _standing(self, owner: EndpointID, way: Way) -> frozenset[DomainSetID]:
@@ -79,7 +86,7 @@ class Hearing:
             return frozenset()
         if self._former is None:
             former = part_of(self.before, self.scope)
-            self._former = Judge(render_table(former, self.settings), self.settings, {})
+            self._former = Judge(render_table(former, self.settings), self.settings, {}, self.servers)
         if not self._former.denial(way):
             return frozenset()
         used = (domain_sets(policy) for one in governing(known) if (policy := self.before.policies.get(one)))

@@ -24,6 +24,8 @@ _BEHIND = (
 _OF_HOSTS = (*_BEFORE_NAT, *_BEFORE_CONNTRACK, *(name for name in _BEHIND if name.startswith("host-")))
 _TCP = 6
 _NO_REASON = frozenset(("denied", "denied silently", "invalid"))
+Server = tuple[bytes, int]
+"""Packed address and port."""
 MAX_ANSWERS = 65_536
 """Answers kept, by what rules can tell apart. At the bound all are forgotten, and asked for again."""
 
@@ -31,8 +33,22 @@ MAX_ANSWERS = 65_536
 class Judge:
     """Asks one table. Remembers its answers: to the rules, many connections are the same."""
 
-    def __init__(self, table: Table, settings: RenderSettings, learned: Mapping[str, Collection[Key]]) -> None:
-        """`learned`: the elements of learned sets, by set."""
+    def __init__(
+        self,
+        table: Table,
+        settings: RenderSettings,
+        learned: Mapping[str, Collection[Key]],
+        servers: Collection[Server] = (),
+    ) -> None:
+        """Makes the table ready.
+
+        Args:
+            table: the rules.
+            settings: those that it was rendered with.
+            learned: the elements of learned sets, by set.
+            servers: whom the packet process speaks to, by sockets whose packets have a mark.
+        """
+        self._servers = frozenset(servers)
         self._simulator = simulate.Simulator(table, learned)
         self._settings = settings
         self._answers: dict[object, str] = {}
@@ -65,17 +81,25 @@ class Judge:
             way.icmp,
             way.iif,
             way.oif,
+            self._may_be_ours(way),
         )
 
     def _ask(self, way: Way) -> str:
-        """Of a TCP entry nobody knows whether it began with its connection or in the middle: either may be allowed."""
-        reason = self._run(way, is_syn=True)
-        if reason and way.protocol == _TCP and self._asks_mid_stream:
-            return reason if self._run(way, is_syn=False) else ""
-        return reason
+        """Of a TCP entry nobody knows whether it began with its connection or in the middle: either may be allowed.
 
-    def _run(self, way: Way, *, is_syn: bool) -> str:
-        mark = self._settings.repeated_mark
+        Nor can be told whether the host's own question to a server is the packet process's.
+        """
+        first = self._settings.repeated_mark
+        marks = (first, first | self._settings.agent_mark) if self._may_be_ours(way) else (first,)
+        syns = (True, False) if way.protocol == _TCP and self._asks_mid_stream else (True,)
+        reasons = (self._run(way, mark, is_syn=is_syn) for mark in marks for is_syn in syns)
+        first_reason = next(reasons)
+        return first_reason if first_reason and all(reasons) else ""
+
+    def _may_be_ours(self, way: Way) -> bool:
+        return not way.iif and (way.destination, way.destination_port) in self._servers
+
+    def _run(self, way: Way, mark: int, *, is_syn: bool) -> str:
         if self._has_hosts:
             before = self._before(way, _packet(way, mark, is_asked=True, is_syn=is_syn))
             if isinstance(before, str):

@@ -98,10 +98,15 @@ def _interfaces(source: bytes, target: bytes, around: Surroundings) -> tuple[str
     sender, receiver = around.workloads.get(source), around.workloads.get(target)
     if sender is None and receiver is None and not around.has_hosts:
         return None
-    is_to_host = receiver is None and (target in around.own or _is_for_many(target))
-    if sender is None and source in around.own:
+    is_to_host = receiver is None and (_is_own(target, around) or _is_for_many(target))
+    if sender is None and _is_own(source, around):
         return "", LOOPBACK if is_to_host else receiver or around.routes(target)
     return sender or around.routes(source), "" if is_to_host else receiver or around.routes(target)
+
+
+def _is_own(packed: bytes, around: Surroundings) -> bool:
+    """Beside the addresses of interfaces a host has all that its routes call local, such as 127.0.0.0/8."""
+    return packed in around.own or (around.has_hosts and around.routes(packed) == LOOPBACK)
 
 
 def _is_for_many(packed: bytes) -> bool:
