@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from policy.resources.registry import CALICO, CALICO_STORED, KINDS
 from tidegate.demo.play import example_directory
 
 ROOT = Path(__file__).parent.parent
@@ -62,6 +64,27 @@ def test_a_ci_job_reaches_its_index_and_nothing_else():
 def test_a_host_is_protected_as_its_example_tells(name):
     example = ROOT / "examples" / name
     prints(example, sys.executable, str(example / "run.py"))
+
+
+@pytest.mark.kernel
+def test_a_workload_is_limited_as_its_example_tells():
+    example = ROOT / "examples" / "25-limits"
+    prints(example, sys.executable, str(example / "run.py"))
+
+
+def kinds_shown():
+    """Kinds in the examples, each under the version that it is read as."""
+    files = (path for example in EXAMPLES for path in (example / "resources").rglob("*.yaml"))
+    for file in files:
+        for document in yaml.safe_load_all(file.read_text()):
+            for item in document["items"] if document["kind"] == "List" else [document]:
+                version = item["apiVersion"]
+                yield CALICO if version == CALICO_STORED else version, item["kind"]
+
+
+def test_every_kind_has_an_example():
+    wanted = {(version, kind) for version, kind in KINDS if version != CALICO_STORED}
+    assert wanted <= set(kinds_shown())
 
 
 @pytest.mark.kernel
