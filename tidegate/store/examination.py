@@ -1,4 +1,4 @@
-"""What is wrong with files that are not in force yet: each resource by itself, and names that stand twice."""
+"""What is wrong with files before they are in force: each resource by itself, names that stand twice, pools that overlap."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ from policy.errors import Fault
 from policy.resources.metadata import ResourceKey
 from tidegate.store import tree
 from tidegate.store.entries import Entry, read_entries, unreadable
-from tidegate.store.last_valid import duplicate_message
+from tidegate.store.last_valid import OVERLAP_PATH, duplicate_message
+from tidegate.store.pools import Pools
 from tidegate.store.tree import StoreError
 
 
@@ -34,7 +35,7 @@ class Finding:
     file: str
     entry: Entry
     faults: tuple[Fault, ...]
-    """The entry's own, and that another place has its name."""
+    """The entry's own, and that another place has its name or its addresses."""
     lines: tuple[int, ...]
     """Of each fault."""
 
@@ -53,10 +54,11 @@ def sources(paths: Iterable[Path]) -> tuple[Source, ...]:
 
 
 class Examination:
-    """Holds state: which names were seen where."""
+    """Holds state: which names and which pools were seen where."""
 
     def __init__(self) -> None:
         self._seen: dict[ResourceKey, tuple[str, int]] = {}
+        self._pools = Pools()
 
     def examine(self, source: Source) -> Iterator[Finding]:
         """Everything in a file. Never raises for what is in it."""
@@ -64,10 +66,17 @@ class Examination:
         for entry in _entries(source):
             known = self._seen.setdefault(entry.resource.key, (file, entry.line)) if entry.resource else None
             if entry.resource is None or known in (None, (file, entry.line)):
-                yield Finding(file, entry, entry.faults, entry.fault_lines)
+                yield self._alone(file, entry)
             elif known is not None:
                 fault = Fault("metadata.name", duplicate_message(entry.resource.key, *known))
                 yield Finding(file, entry, (fault,), (entry.line,))
+
+    def _alone(self, file: str, entry: Entry) -> Finding:
+        """What is wrong with the only document about a resource."""
+        reason = self._pools.refused(entry.resource) if entry.resource else None
+        if reason is None:
+            return Finding(file, entry, entry.faults, entry.fault_lines)
+        return Finding(file, entry, (Fault(OVERLAP_PATH, reason),), (entry.line,))
 
 
 def _entries(source: Source) -> tuple[Entry, ...]:

@@ -5,6 +5,7 @@
       and is an administrator's policy                in force with its bad rules closed, InvalidResource (ADR 25)
     a document that was valid and is not any more     its last valid meaning stays in force, StaleResource
     a second document about the same resource         not in force, InvalidResource; the first place counts
+    a pool that overlaps one of an earlier place      not in force, InvalidResource
     a document or file that is gone                   not in force
 
 Pure: takes entries, gives updates and problems. Places are compared as `file#index`, files in the order of their names.
@@ -17,6 +18,10 @@ from enum import StrEnum
 from policy.errors import Fault
 from policy.resources.metadata import Resource, ResourceKey
 from tidegate.store.entries import Entry
+from tidegate.store.pools import Pools
+
+OVERLAP_PATH = "spec.cidr"
+"""Where a pool says which addresses it has."""
 
 
 class ProblemKind(StrEnum):
@@ -108,8 +113,12 @@ class LastValid:
     def _valid(self) -> tuple[dict[ResourceKey, _Place], list[Problem]]:
         wanted: dict[ResourceKey, _Place] = {}
         duplicates = []
+        pools = Pools()
         for file, entry in self._all():
             if entry.resource is None:
+                continue
+            if entry.resource.key not in wanted and (reason := pools.refused(entry.resource)) is not None:
+                duplicates.append(_overlap(file, entry, reason))
                 continue
             first = wanted.setdefault(entry.resource.key, _Place(file, entry, entry.resource))
             if first.entry is not entry:
@@ -164,6 +173,13 @@ def _duplicate(file: str, entry: Entry, first: _Place) -> Problem:
         path="metadata.name",
         message=duplicate_message(entry.resource.key if entry.resource else None, first.file, first.entry.line),
     )
+
+
+def _overlap(file: str, entry: Entry, reason: str) -> Problem:
+    return Problem(
+        kind=ProblemKind.INVALID, file=file, index=entry.index, line=entry.line, path=OVERLAP_PATH,
+        message=f"{_who(entry)}{reason}",
+    )  # fmt: skip
 
 
 def duplicate_message(key: ResourceKey | None, file: str, line: int) -> str:
