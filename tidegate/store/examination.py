@@ -1,4 +1,4 @@
-"""What is wrong with files before they are in force: each resource by itself, names that stand twice, pools that overlap."""
+"""What is wrong with files before they are in force: faults, names that stand twice, pools that overlap."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
