@@ -121,6 +121,33 @@ def test_denied_datagrams_end_and_others_go_on(ending: Stage, opened: Open, vers
     assert not entries(stage, lost)
 
 
+def test_what_the_far_end_sends_by_itself_does_not_begin_an_ended_conversation_again(ending: Stage, opened: Open):
+    """Anybody may come in, and datagrams have no beginning that could be seen."""
+    stage, lost, port = ending, ending.fresh4(), 9001
+    stage.put("one", rules("ep1", to(lost, protocol="UDP", port=port), name="far"))
+    with stage.lab.world.entered():
+        far = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with far:
+        far.bind((lost, port))
+        far.settimeout(1)
+        near = opened("ep1", lost, port, Datagrams).socket
+        near.send(b"question")
+        pod = far.recvfrom(64)[1]
+        far.sendto(b"answer", pod)
+        assert near.recv(64) == b"answer"
+        stage.put("one", rules("ep1", name="far2"))
+        for _ in range(5):
+            far.sendto(b"more", pod)
+            near.send(b"even more")
+        with pytest.raises(TimeoutError):
+            near.recv(64)
+        with pytest.raises(TimeoutError):
+            far.recv(64)
+        assert not entries(stage, lost)
+        far.sendto(b"hello", (pod[0], pod[1] + 1))
+        stage.until(lambda: bool(entries(stage, lost)), 5, "another conversation may begin: policy lets it in")
+
+
 def test_pings_end(ending: Stage):
     stage, address = ending, ending.fresh4()
     allow = {"action": "Allow", "protocol": "ICMP", "icmp": {"type": 8}}
@@ -278,6 +305,7 @@ def test_what_was_open_before_enforcement_is_judged_when_it_begins(anew: Stage, 
     stage.put("one", rules("ep1", to(kept), name="early2"))
     assert bad.goes_on(), "under Keep a change of policy ends nothing"
     assert stage.agent.get("status")["connections"]["on_policy_change"] == "Keep"
+    assert "ended" not in stage.lab.node.command("nft", "list", "table", "inet", "tidegate")
     stage.run_agent(connectionsOnPolicyChange="Terminate")
     stage.wait_in_force()
     assert bad.falls_silent()

@@ -200,7 +200,7 @@ class Knowledge:
             frame=frame_of(self.situation.settings, self.situation.render.tunnels),
             links={self.situation.node: self.desired.links.addresses},
             ask=self.packets.explain,
-            ended=tuple(self.revoker.ended),
+            ended=self.revoker.ended,
         )
         return await asyncio.to_thread(explain.explain, parameters["from"], parameters["to"], facts)
 

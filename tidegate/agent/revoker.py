@@ -58,7 +58,7 @@ class Revoker:
     servers: frozenset[Server] = frozenset()
     """Whom the packet process speaks to from the host."""
     progress: Revocation = field(default_factory=Revocation)
-    ended: deque[EndedConnection] = field(default_factory=lambda: deque(maxlen=MAX_REMEMBERED))
+    _ended: deque[tuple[Ended, WallInstant]] = field(default_factory=lambda: deque(maxlen=MAX_REMEMBERED))
     _thread: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="revoker")
     )
@@ -74,6 +74,11 @@ class Revoker:
     def is_done(self) -> bool:
         """Whether open connections have been judged by what is in force."""
         return self.progress.done == self.progress.wanted
+
+    @property
+    def ended(self) -> list[EndedConnection]:
+        """The connections that were ended last, the latest last."""
+        return [_told(one, at) for one, at in self._ended.copy()]
 
     @property
     def commits(self) -> int:
@@ -153,9 +158,9 @@ class Revoker:
         return look
 
     def _note_ended(self, one: Ended) -> None:
-        """In the thread; a deque takes it without a lock."""
+        """In the thread; a deque takes it, and gives a copy, without a lock."""
         first = one.way
-        self.ended.append(_told(one, self.clock.wall()))
+        self._ended.append((one, self.clock.wall()))
         self._logged += 1
         if self._logged <= MAX_LOGGED:
             structlog.get_logger().info(
