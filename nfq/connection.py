@@ -103,9 +103,9 @@ def read_connection(entry: message.Message) -> Connection | None:
     try:
         found = dict(message.attributes(entry.body))
         original, reply = _read_tuple(found[_ORIGINAL]), _read_tuple(found[_REPLY])
-    except (KeyError, NetlinkDecodeError):
+        return _connection(found, original, reply, _read_icmp(found[_ORIGINAL]), _read_master(found))
+    except (KeyError, IndexError, NetlinkDecodeError):
         return None
-    return _connection(found, original, reply, _read_icmp(found[_ORIGINAL]), _read_master(found))
 
 
 def _connection(
@@ -161,9 +161,11 @@ def _read_master(found: Mapping[int, memoryview]) -> FiveTuple | None:
 
 
 def _is_picked_up(found: Mapping[int, memoryview]) -> bool:
-    info = dict(message.attributes(found[_PROTOCOL_INFO])) if _PROTOCOL_INFO in found else {}
-    flags = dict(message.attributes(info[_INFO_TCP])).get(_INFO_TCP_FLAGS) if _INFO_TCP in info else None
-    return bool(flags is not None and len(flags) and flags[0] & _LIBERAL)
+    try:
+        info = dict(message.attributes(found[_PROTOCOL_INFO]))
+        return bool(dict(message.attributes(info[_INFO_TCP]))[_INFO_TCP_FLAGS][0] & _LIBERAL)
+    except (KeyError, IndexError, NetlinkDecodeError):
+        return False  # not TCP
 
 
 def peek(body: memoryview) -> tuple[bytes, bytes, bytes] | None:
