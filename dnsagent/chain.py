@@ -51,6 +51,12 @@ def resolve(answer: Answer) -> tuple[list[Resolved], list[Trouble]]:
     return found, refused
 
 
+def aliased(answer: Answer) -> tuple[tuple[bytes, ...], int] | None:
+    """The names from the question to the end of its aliases, and the least TTL among these; None where it has none."""
+    path, ttls, trouble = _walk(answer)
+    return None if trouble is not None or len(path) < 2 else (path, ttls[-1])
+
+
 def _direct(name: bytes, records: list[AddressRecord]) -> tuple[list[Resolved], list[Trouble]]:
     """The common case: every owner is the name itself."""
     names = (name,)

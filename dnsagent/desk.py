@@ -104,6 +104,7 @@ class Desk:
         learner, journal = self._loop.learner, self._loop.journal
         return {
             "forgotten-queries": learner.queries.forgotten,
+            "forgotten-aliases": learner.aliases.forgotten,
             "forgotten-names": learner.names.forgotten_names,
             "forgotten-addresses": learner.names.forgotten_addresses,
             "journal-failures": journal.failures,

@@ -127,7 +127,7 @@ class AnswerPath:
         elements: list[Element] = []
         for packet in packets:
             opened = judge(packet, now, self._catch_up)
-            if opened:
+            if opened or self._learner.is_alias_only:
                 elements += opened
                 self._on_learned(packet)
         if elements:

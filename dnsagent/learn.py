@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, final
 
-from dnsagent.cache import Known, NameCache, refusals
-from dnsagent.chain import Resolved, resolve
+from dnsagent.aliases import AliasMemory
+from dnsagent.cache import MAX_TTL_SECONDS, Known, NameCache, refusals
+from dnsagent.chain import Resolved, aliased, resolve
 from dnsagent.codec import (
     CLASS_IN,
     FLAG_OPCODE,
@@ -88,6 +89,7 @@ class Learner:
         self.plan = plan
         self.queries = PendingQueries()
         self.names = NameCache()
+        self.aliases = AliasMemory()
         self.elements = ElementTable()
         self.refusals = refusals()
         self.counters: Counter[str] = Counter()
@@ -95,6 +97,8 @@ class Learner:
         self._reserved: dict[bytes, int] = {}
         """New elements judged and not yet committed, by endpoint address: they have their places already."""
         self._reserved_count = 0
+        self.is_alias_only = False
+        """Whether the last answer told an alias and no address: it opened nothing, and must survive a restart."""
 
     # --- the packet path ---
 
@@ -122,6 +126,7 @@ class Learner:
         whether there may be any.
         """
         self.counters["answers"] += 1
+        self.is_alias_only = False
         if (packet.server, packet.server_port) not in self.plan.servers:
             self.note_untrusted(packet, now)
             return []
@@ -130,7 +135,12 @@ class Learner:
             self.counters["unknown-endpoint"] += 1
             return []
         found = self._validated(packet, endpoint, now, catch_up)
-        return self._learn(endpoint, packet.server, found, now) if found else []
+        if not found:
+            return []
+        elements = self._learn(endpoint, packet.server, found, now)
+        for other in self._meant_too(endpoint, found, now):
+            elements += self._learn(endpoint, packet.server, other, now)
+        return elements
 
     def commit(self, elements: Iterable[Element]) -> None:
         """The kernel has acknowledged these; others that were judged before are not in it."""
@@ -177,17 +187,24 @@ class Learner:
         if endpoint is None:
             return
         try:
-            found, _ = resolve(decode_answer(packet.payload))
+            answer = decode_answer(packet.payload)
         except DecodeError:
             return
+        found, _ = resolve(answer)
+        self._note_aliases(endpoint, answer, told_at)
         if found:
-            self._note_names(endpoint, packet.server, found[:MAX_ADDRESSES_PER_ANSWER], told_at)
+            found = found[:MAX_ADDRESSES_PER_ANSWER]
+            self._note_names(endpoint, packet.server, found, told_at)
+            for other in self._meant_too(endpoint, found, told_at):
+                self._note_names(endpoint, packet.server, other, told_at)
 
     def adopt(self, plan: Plan) -> None:
         """Takes a new snapshot, and forgets the names of endpoints that are not in it. See `back_fill`."""
         self.plan = plan
         for gone in set(self.names.endpoints()) - {endpoint.id for endpoint in plan.endpoints.values()}:
             self.names.forget(gone)
+        for gone in set(self.aliases.endpoints()) - {endpoint.id for endpoint in plan.endpoints.values()}:
+            self.aliases.forget(gone)
 
     def back_fill(self, now: Instant, fresh: Mapping[str, frozenset[int]] | None = None) -> Iterator[list[Element]]:
         """What the answers of the past open under the present snapshot, in pieces of a few milliseconds' work.
@@ -224,6 +241,7 @@ class Learner:
         endpoint = self.plan.endpoints.get(address)
         if endpoint is not None:
             self.names.forget(endpoint.id)
+            self.aliases.forget(endpoint.id)
 
     def forget_addresses(self, addresses: frozenset[bytes]) -> list[ElementKey]:
         """An endpoint is gone, its addresses may be used again: the elements to delete, known to be present."""
@@ -262,7 +280,24 @@ class Learner:
         if len(found) > MAX_ADDRESSES_PER_ANSWER:
             self.counters["cap-answer"] += 1
             found = found[:MAX_ADDRESSES_PER_ANSWER]
+        self._note_aliases(endpoint, answer, now)
+        self.is_alias_only = bool(answer.aliases) and not found
         return found
+
+    def _note_aliases(self, endpoint: EndpointPlan, answer: Answer, now: Instant) -> None:
+        """Remembers what the question's name stands for."""
+        if (answer.aliases or answer.delegations) and self.plan.snapshot.remembers_aliases:
+            told = aliased(answer)
+            if told is not None:
+                self.aliases.note(endpoint.id, told[0], min(told[1], MAX_TTL_SECONDS), now)
+
+    def _meant_too(self, endpoint: EndpointPlan, found: list[Resolved], now: Instant) -> list[list[Resolved]]:
+        """The same addresses as those of names that were told before to stand for the one that was asked."""
+        asked = found[0][0][0]
+        return [
+            [(names + way, min(ttl, least), address) for way, ttl, address in found]
+            for names, least in self.aliases.ways(endpoint.id, asked, now)
+        ]
 
     def _learn(self, endpoint: EndpointPlan, server: bytes, found: list[Resolved], now: Instant) -> list[Element]:
         self._note_names(endpoint, server, found, now)

@@ -140,6 +140,8 @@ class Snapshot:
     forwarder: ForwarderOptions = ForwarderOptions()
     repeated_mark: int = 0x20000
     """Mark bit of a packet that was held once: the rules deny it the second time instead of holding it again."""
+    remembers_aliases: bool = True
+    """An address told for the target of an alias is the alias's too, if that was told before and still lives."""
     is_strict: bool = False
     """Refuse answers whose query may have been lost from the overflowing query log."""
     max_elements_per_endpoint: int = 20_000

@@ -202,6 +202,11 @@ class Settings:
         "Never learned, whatever a policy's options say. Name the pods', services' and nodes' networks: a name must "
         "not lead a workload to its neighbours.",
     )  # fmt: skip
+    dns_cname_memory: bool = _knob(
+        "dnsCNAMEMemory", _DNS, kinds.boolean(), True,
+        "A workload that was told that one name is an alias of another, and then asks for the other, may reach what it "
+        "is told under the first name's rules, as long as the alias was to live.",
+    )  # fmt: skip
     dns_pending_strict: bool = _knob(
         "dnsPendingStrict", _DNS, kinds.boolean(), False,
         "Refuse answers whose query may have been lost from an overflowing query log; otherwise conntrack's word "

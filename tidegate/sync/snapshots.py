@@ -93,6 +93,7 @@ class SnapshotBuilder:
             intercept_table=settings.dns_intercept_routing_table,
             agent_mark=render.agent_mark,
             repeated_mark=render.repeated_mark,
+            remembers_aliases=settings.dns_cname_memory,
             is_strict=settings.dns_pending_strict,
             learn_delay_seconds=settings.debug_dns_response_delay_seconds,
             max_elements_per_endpoint=settings.dns_max_elements_per_endpoint,

@@ -1,0 +1,80 @@
+"""Which names an endpoint was told to be aliases of others: whoever asks for the target next means them too.
+
+    told:  a.test is an alias of c.cdn (and no address)
+    asks:  c.cdn  ->  its addresses are a.test's as well, as long as the alias was to live
+
+Stub resolvers and caches with a part of the chain ask so (RFC 1034 3.6.2). Each endpoint has its own memory: what one
+was told opens nothing for another. Bounded: at a bound the alias told longest ago goes, and is counted.
+"""
+
+from typing import Final, final
+
+from reconcile.instant import Instant
+
+MAX_TARGETS: Final = 256
+"""Of one endpoint."""
+MAX_WAYS: Final = 8
+"""To one target: names that are aliases of it, on the way of one or of another."""
+MAX_NAMES: Final = 16
+"""On one way."""
+
+Way = tuple[tuple[bytes, ...], int, float]
+"""The names in front of the target as wire keys, the one that was asked first; the least TTL among them, in seconds;
+when the first of them is over."""
+
+
+@final
+class AliasMemory:
+    """Aliases by endpoint and target, the latest told last."""
+
+    def __init__(self) -> None:
+        self._endpoints: dict[str, dict[bytes, dict[bytes, Way]]] = {}
+        self.forgotten = 0
+        """Ways dropped at a bound."""
+
+    def note(self, endpoint: str, path: tuple[bytes, ...], ttl: int, now: Instant) -> None:
+        """The endpoint was told that the last name of the path is what the others stand for. TTL in seconds."""
+        mine = self._endpoints.setdefault(endpoint, {})
+        target, names = path[-1], path[:-1]
+        found: list[Way] = [
+            (known + names, min(ttl, least), min(now + ttl, deadline))
+            for known, least, deadline in mine.get(names[0], {}).values()
+            if deadline > now
+        ]
+        found.append((names, ttl, now + ttl))
+        ways = mine.pop(target, {})
+        for way in found:
+            first = way[0][0]
+            if len(way[0]) <= MAX_NAMES and len({*way[0], target}) > len(way[0]):
+                ways.pop(first, None)
+                ways[first] = way
+        mine[target] = ways
+        while len(ways) > MAX_WAYS:
+            del ways[next(iter(ways))]
+            self.forgotten += 1
+        if len(mine) > MAX_TARGETS:
+            self._make_room(mine, now)
+
+    def ways(self, endpoint: str, target: bytes, now: Instant) -> list[tuple[tuple[bytes, ...], int]]:
+        """The names that stand for the target, each way with its least TTL in seconds; mostly none."""
+        mine = self._endpoints.get(endpoint)
+        ways = None if mine is None else mine.get(target)
+        return [] if ways is None else [(way, ttl) for way, ttl, deadline in ways.values() if deadline > now]
+
+    def forget(self, endpoint: str) -> None:
+        """The endpoint is gone."""
+        self._endpoints.pop(endpoint, None)
+
+    def endpoints(self) -> list[str]:
+        """Who has been told of aliases."""
+        return list(self._endpoints)
+
+    def _make_room(self, mine: dict[bytes, dict[bytes, Way]], now: Instant) -> None:
+        """Drops what is over; if that is nothing, the target told longest ago."""
+        over = [name for name, ways in mine.items() if all(deadline <= now for _, _, deadline in ways.values())]
+        for name in over:
+            del mine[name]
+        if not over:
+            oldest = next(iter(mine))
+            self.forgotten += len(mine[oldest])
+            del mine[oldest]
