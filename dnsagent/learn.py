@@ -274,6 +274,8 @@ class Learner:
             self.counters[mismatch] += 1
             self._note_refused(endpoint, mismatch, answer, now)
             return []
+        if not self.plan.snapshot.learns_hints:
+            answer.hints.clear()
         found, troubles = resolve(answer)
         for trouble in troubles:
             self.counters[trouble] += 1

@@ -142,6 +142,10 @@ class Snapshot:
     """Mark bit of a packet that was held once: the rules deny it the second time instead of holding it again."""
     remembers_aliases: bool = True
     """An address told for the target of an alias is the alias's too, if that was told before and still lives."""
+    learns_hints: bool = True
+    """Addresses that HTTPS and SVCB records give as hints are learned."""
+    fails_closed: bool = False
+    """Answers are dropped where their queue is full."""
     is_strict: bool = False
     """Refuse answers whose query may have been lost from the overflowing query log."""
     max_elements_per_endpoint: int = 20_000

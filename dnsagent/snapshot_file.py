@@ -22,7 +22,16 @@ _PLAIN = (
     "generation", "table", "answer_queue", "denied_queue", "query_group", "repeated_mark", "is_strict",
     "max_elements_per_endpoint", "max_elements", "learn_delay_seconds", "max_hold_seconds", "max_denied_hold_seconds",
 )  # fmt: skip
-_LATER = ("intercept_port", "reads_tcp", "intercept_mark", "intercept_table", "agent_mark", "remembers_aliases")
+_LATER = (
+    "intercept_port",
+    "reads_tcp",
+    "intercept_mark",
+    "intercept_table",
+    "agent_mark",
+    "remembers_aliases",
+    "learns_hints",
+    "fails_closed",
+)
 """Not in the files of earlier versions, which say the default by that."""
 _RULE_FIELDS = (
     "set4", "set6", "ttl_floor_seconds", "ttl_ceiling_seconds", "extra_ttl_seconds", "allow_private", "scope",

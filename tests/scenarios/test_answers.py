@@ -60,6 +60,46 @@ def test_d17_a_loop_is_delivered_and_teaches_nothing(stage: Stage):
     assert "d17a.test" not in {entry["name"] for entry in stage.agent.get("names")}
 
 
+def test_d18_the_target_of_an_alias_is_remembered_for_its_workload(stage: Stage):
+    address, other = stage.fresh4(), stage.fresh4()
+    stage.server.script("d18.test", "A", Step(answer=["d18.test 60 CNAME c.d18cdn."]))
+    stage.server.address("c.d18cdn", address)
+    stage.server.address("d.d18cdn", other)
+    stage.permit("ep1", "d18.test")
+    stage.permit("ep2", "d18.test")
+    stage.resolve("ep1", "d18.test")
+    for target in ("c.d18cdn", "d.d18cdn"):
+        stage.resolve("ep1", target)
+        stage.resolve("ep2", target)
+    stage.assert_passes("ep1", address)
+    stage.assert_denied("ep1", other)
+    stage.assert_denied("ep2", address)  # it was never told the alias
+
+
+def test_d18_a_restart_forgets_no_alias(stage: Stage):
+    address = stage.fresh4()
+    stage.server.script("d18r.test", "A", Step(answer=["d18r.test 300 CNAME c.d18rcdn."]))
+    stage.server.address("c.d18rcdn", address)
+    stage.permit("ep1", "d18r.test")
+    stage.resolve("ep1", "d18r.test")
+    stage.until(lambda: b"d18rcdn" in (stage.agent.scratch / "state" / "names.journal").read_bytes(), 5, "it is written")
+    os.kill(stage.agent.get("status")["packets"]["pid"], signal.SIGKILL)
+    stage.until(lambda: stage.agent.get("status")["ready"], 10, "another packet process is at work")
+    stage.resolve("ep1", "c.d18rcdn")
+    stage.assert_passes("ep1", address)
+
+
+def test_d18_without_memory_of_aliases_the_target_stays_closed(stage: Stage):
+    stage.run_agent(dnsCNAMEMemory=False)
+    address = stage.fresh4()
+    stage.server.script("d18o.test", "A", Step(answer=["d18o.test 60 CNAME c.d18ocdn."]))
+    stage.server.address("c.d18ocdn", address)
+    stage.permit("ep1", "d18o.test")
+    stage.resolve("ep1", "d18o.test")
+    stage.resolve("ep1", "c.d18ocdn")
+    stage.assert_denied("ep1", address)
+
+
 def test_d19_an_unrelated_owner_in_the_answer_is_refused(stage: Stage):
     good, other = stage.fresh4(), stage.fresh4()
     stage.server.script("d19.test", "A", Step(answer=[f"d19.test 60 A {good}", f"d19v.test 60 A {other}"]))
@@ -121,3 +161,27 @@ def test_d26_records_without_an_address_are_delivered_and_open_nothing(stage: St
     stage.permit("ep1", name)
     assert len(stage.ask("ep1", name, qtype).rr) == 1
     assert name not in {entry["name"] for entry in stage.agent.get("names")}
+
+@pytest.mark.parametrize("is_synthesised", [True, False])
+def test_d21_a_renamed_tree_is_followed(stage: Stage, is_synthesised: bool):
+    address, zone = stage.fresh4(), f"d21{int(is_synthesised)}.test"
+    alias = [f"x.{zone} 60 CNAME x.e.d21cdn."] if is_synthesised else []
+    lines = [f"{zone} 60 DNAME e.d21cdn.", *alias, f"x.e.d21cdn 60 A {address}"]
+    stage.server.script(f"x.{zone}", "A", Step(answer=lines))
+    stage.permit("ep1", f"*.{zone}")
+    stage.ask("ep1", f"x.{zone}")
+    stage.assert_passes("ep1", address)
+
+
+@pytest.mark.parametrize("is_learned", [True, False])
+def test_d24_hints_of_service_bindings(stage: Stage, is_learned: bool):
+    stage.run_agent(dnsLearnHints=is_learned)
+    address, name = stage.fresh4(), f"d24{int(is_learned)}.test"
+    hint = "".join(f"{int(part):02X}" for part in address.split("."))
+    stage.server.script(name, "HTTPS", Step(answer=[f"{name} 60 HTTPS {address}"]))
+    stage.permit("ep1", name)
+    assert len(stage.ask("ep1", name, "HTTPS").rr) == 1, hint
+    if is_learned:
+        stage.assert_passes("ep1", address)
+    else:
+        stage.assert_denied("ep1", address)

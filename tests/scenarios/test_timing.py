@@ -81,3 +81,45 @@ def test_d44_slow_learning_delays_the_connection_and_loses_nothing(stage: Stage,
     assert 0.19 < time.perf_counter() - started < 0.4
     stage.settle()
     assert stage.wire.syns(address, 443) == 1
+
+def test_d45_an_answer_is_delivered_unlearned_rather_than_held_too_long(stage: Stage):
+    stage.run_agent(debugDNSResponseDelay="5s", dnsPacketsNfqueueMaxHoldDuration="1s")
+    address = stage.fresh4()
+    stage.server.address("d45.test", address)
+    stage.permit("ep1", "d45.test")
+    started = time.perf_counter()
+    with stage.counting("held-too-long"):
+        assert stage.resolve("ep1", "d45.test") == [address]
+    assert 0.9 < time.perf_counter() - started < 1.4
+    stage.assert_denied("ep1", address)
+    stage.until(lambda: stage.connect("ep1", address, timeout_seconds=0.3).is_connected, 10, "it is learned late")
+
+
+@pytest.mark.timeout(120)
+def test_d46_a_neighbours_flood_of_denied_packets_delays_nobody(stage: Stage):
+    pairs = _names(stage, "d46.test", 300)
+    stage.permit("ep1", "*.d46.test")
+    stage.permit("ep2", "nothing.d46.test")
+    flood = stage.lab.pod("ep2").namespace.start([sys.executable, "-c", _FLOOD], stdout=subprocess.PIPE)
+    try:
+        assert flood.stdout is not None
+        flood.stdout.readline()
+        before = stage.rate_limited("ep2")
+        took = _resolve_and_connect(stage, pairs)
+        assert stage.rate_limited("ep2") > before
+    finally:
+        flood.kill()
+        flood.wait()
+    assert _retransmitted(stage, pairs) == 0
+    assert statistics.median(took) < 0.02
+    assert max(took) < 0.9
+
+
+_FLOOD = """
+import itertools, socket, sys
+print("flooding", flush=True)
+for port in itertools.cycle(range(1024, 60000)):
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.sendto(b"x", ("203.0.113.250", port))
+    client.close()
+"""

@@ -152,3 +152,31 @@ def test_d23_each_family_lives_its_own_time(stage: Stage):
     since.at(3.5)
     stage.assert_denied("ep1", address6)
     stage.assert_passes("ep1", address4)
+
+def test_d31_an_open_connection_outlives_its_address(stage: Stage):
+    address = stage.fresh4()
+    stage.server.address("d31.test", address, ttl=1)
+    stage.permit("ep1", "d31.test")
+    with servers.udp_service(stage.lab.world, 9031, lambda data: data), stage.open_stream("ep1", "d31.test") as talk:
+        since = Since()
+        for second in range(5):
+            since.at(second)
+            assert talk(b"x") == b"x"
+        stage.assert_denied("ep1", address)
+        assert talk(b"y") == b"y"
+
+
+@pytest.mark.timeout(60)
+def test_d37_answers_that_count_down_leave_no_gap(stage: Stage):
+    """A stub's cache hands out what is left of a TTL; each answer that is delivered prolongs."""
+    address = stage.fresh4()
+    stage.permit("ep1", "d37.test")
+    since, failures = Since(), 0
+    for second in range(15):
+        left = 5 - second % 5
+        stage.server.address("d37.test", address, ttl=left)
+        stage.resolve("ep1", "d37.test")
+        for quarter in range(4):
+            since.at(second + quarter / 4)
+            failures += not stage.connect("ep1", address, timeout_seconds=0.2).is_connected
+    assert failures == 0

@@ -118,7 +118,10 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
 def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Readers:
     """The queues and the log group, bound by their first reading. Answers pass when we fail, denied packets do not."""
     answers = QueueSettings(
-        number=snapshot.answer_queue, default=ACCEPT, max_length=ANSWER_QUEUE_LENGTH, fail_open=True
+        number=snapshot.answer_queue,
+        default=ACCEPT,
+        max_length=ANSWER_QUEUE_LENGTH,
+        fail_open=not snapshot.fails_closed,
     )
     denied = QueueSettings(
         number=snapshot.denied_queue, default=DROP, max_length=DENIED_QUEUE_LENGTH, copy_bytes=128, gso=True

@@ -207,6 +207,15 @@ class Settings:
         "A workload that was told that one name is an alias of another, and then asks for the other, may reach what it "
         "is told under the first name's rules, as long as the alias was to live.",
     )  # fmt: skip
+    dns_learn_hints: bool = _knob(
+        "dnsLearnHints", _DNS, kinds.boolean(), True,
+        "Learn the addresses that HTTPS and SVCB records give as hints (RFC 9460).",
+    )  # fmt: skip
+    dns_fail_closed: bool = _knob(
+        "dnsFailClosed", _DNS, kinds.boolean(), False,
+        "Drop DNS answers to workloads with rules by name where nobody learns them. Otherwise they are delivered: the "
+        "workload is told the address, and cannot reach it unless it is open already.",
+    )  # fmt: skip
     dns_pending_strict: bool = _knob(
         "dnsPendingStrict", _DNS, kinds.boolean(), False,
         "Refuse answers whose query may have been lost from an overflowing query log; otherwise conntrack's word "

@@ -188,7 +188,8 @@ def _queue_chains(settings: RenderSettings) -> tuple[Chain, ...]:
     """Only those that are used: a kernel without queues refuses the rule."""
     chains = []
     if settings.holds_answers:
-        chains.append(Chain(names.QUEUE_ANSWERS, (Rule((expr.Queue(settings.answer_queue, bypass=True),)),)))
+        to_learner = expr.Queue(settings.answer_queue, bypass=not settings.closes_without_learner)
+        chains.append(Chain(names.QUEUE_ANSWERS, (Rule((to_learner,)),)))
     if settings.holds_denied:
         chains.append(Chain(names.QUEUE_DENIED, (Rule((expr.Queue(settings.denied_queue),)),)))
     return tuple(chains)

@@ -83,14 +83,14 @@ def handing_rules(settings: RenderSettings) -> tuple[Rule, ...]:
         for family in FAMILIES
         if settings.forwards
     )
-    closed = Rule(
-        (is_marked, Lookup((Field.IIFNAME,), names.DNS_PROXIED), expr.Counter(), expr.Drop()), "there is no forwarder"
-    )
+    forwarded = () if settings.closes_without_learner else (Lookup((Field.IIFNAME,), names.DNS_PROXIED),)
+    is_closed = settings.closes_without_forwarder or settings.closes_without_learner
+    closed = Rule((is_marked, *forwarded, expr.Counter(), expr.Drop()), "nobody answers or learns")
     return (
         Rule((is_marked, is_tcp, expr.SocketTransparent(), expr.Accept()), "DNS over TCP, taken over before"),
         *taken,
         *datagrams,
-        *((closed,) if settings.closes_without_forwarder else ()),
+        *((closed,) if is_closed else ()),
         Rule((is_marked, is_udp, expr.LogToGroup(settings.query_group)), "DNS query, not to the forwarder after all"),
         Rule((is_marked, expr.SetMark(settings.intercept_mark, 0)), "nobody listens"),
         Rule((is_tcp, is_reply, expr.SocketTransparent(), mark), "answer to a socket that speaks for a workload"),

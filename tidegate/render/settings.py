@@ -29,6 +29,8 @@ class RenderSettings:
     """Workloads can have their questions answered by the forwarder: the kernel can hand them over."""
     closes_without_forwarder: bool = False
     """Where the forwarder is not there, questions to it are dropped instead of going to their server."""
+    closes_without_learner: bool = False
+    """Answers that nobody learns are dropped, not delivered."""
     tcp_connections_per_second: int = 200
     """New ones of one workload that are taken over; what comes faster passes unread, so that nobody keeps the learner
     busy for the others."""
@@ -125,6 +127,7 @@ def from_configuration(
         intercept_port=settings.dns_intercept_port,
         reads_tcp=settings.dns_read_tcp,
         closes_without_forwarder=settings.dns_proxy_fail_closed,
+        closes_without_learner=settings.dns_fail_closed,
         host_mark=host_mark,
         answer_queue=settings.dns_packets_nfqueue_id,
         denied_queue=settings.dns_policy_nfqueue_id,

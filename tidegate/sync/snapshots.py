@@ -94,6 +94,8 @@ class SnapshotBuilder:
             agent_mark=render.agent_mark,
             repeated_mark=render.repeated_mark,
             remembers_aliases=settings.dns_cname_memory,
+            learns_hints=settings.dns_learn_hints,
+            fails_closed=settings.dns_fail_closed,
             is_strict=settings.dns_pending_strict,
             learn_delay_seconds=settings.debug_dns_response_delay_seconds,
             max_elements_per_endpoint=settings.dns_max_elements_per_endpoint,
