@@ -275,6 +275,17 @@ class Desk:
             "rules": [rule.id for rule in rules],
         }
 
+    def _is_open(self, owner: str, address: bytes, told: Known, now: Instant) -> bool:
+        """Whether the kernel has the address for the endpoint under a rule of the name: at a bound it has not."""
+        learner, is_six = self._loop.learner, len(address) == 16
+        endpoint = learner.plan.endpoints_by_id.get(owner)
+        sources = () if endpoint is None else endpoint.addresses[is_six]
+        return any(
+            (learner.elements.deadline((rule.set6 if is_six else rule.set4, source + address)) or 0) > now
+            for rule in self._rules_of(told)
+            for source in sources
+        )
+
     def _rules_of(self, told: Known) -> list[RulePlan]:
         plan = self._loop.learner.plan
         numbers = frozenset[int]().union(*(plan.index.find(name) for name in told.chain))
@@ -297,11 +308,15 @@ class Desk:
             b"".join(_wire(label) for label in DomainName.parse(request["name"]).labels) if "name" in request else None
         )
         told = [
-            {**self._entry(owner, n, a, t, now), "own": owner == endpoint_id}
+            {
+                **self._entry(owner, n, a, t, now),
+                "own": owner == endpoint_id,
+                "is_open": self._is_open(owner, a, t, now),
+            }
             for owner, n, a, t in islice(learner.names.find(name, wanted), PAGE)
         ]
         refusal = None if wanted is None else learner.refusals.find(endpoint_id, wanted, now)
-        endpoint = next((e for e in learner.plan.endpoints.values() if e.id == endpoint_id), None)
+        endpoint = learner.plan.endpoints_by_id.get(endpoint_id)
         is_open = (
             endpoint is not None
             and wanted is not None

@@ -201,9 +201,9 @@ class Learner:
     def adopt(self, plan: Plan) -> None:
         """Takes a new snapshot, and forgets the names of endpoints that are not in it. See `back_fill`."""
         self.plan = plan
-        for gone in set(self.names.endpoints()) - {endpoint.id for endpoint in plan.endpoints.values()}:
+        for gone in set(self.names.endpoints()) - plan.endpoints_by_id.keys():
             self.names.forget(gone)
-        for gone in set(self.aliases.endpoints()) - {endpoint.id for endpoint in plan.endpoints.values()}:
+        for gone in set(self.aliases.endpoints()) - plan.endpoints_by_id.keys():
             self.aliases.forget(gone)
 
     def back_fill(self, now: Instant, fresh: Mapping[str, frozenset[int]] | None = None) -> Iterator[list[Element]]:
@@ -213,7 +213,7 @@ class Learner:
         is to be committed before the next is asked for; packets may be judged between them.
         """
         plan = self.plan
-        endpoints = {endpoint.id: endpoint for endpoint in plan.endpoints.values()}
+        endpoints = plan.endpoints_by_id
         wanted = fresh if fresh is not None else {each.id: each.rules for each in endpoints.values()}
         last: tuple[str, tuple[bytes, ...]] | None = None
         rules: list[RulePlan] = []
@@ -317,7 +317,9 @@ class Learner:
             guard = plan.guard.judge(address)
             for rule in rules:
                 if guard is None or (guard is Guard.PRIVATE and rule.allow_private):
-                    self._open(rule, endpoint, address, now + rule.lifetime(ttl), now, elements)
+                    full = self._open(rule, endpoint, address, now + rule.lifetime(ttl), now, elements)
+                    if full:
+                        self.refusals.note(endpoint.id, address, full, names[0], now)
                 elif address not in refused:
                     refused.add(address)
                     self.counters[guard] += 1
@@ -352,9 +354,13 @@ class Learner:
         deadline: float,
         now: Instant,
         elements: list[Element],
-    ) -> None:
-        """Adds the elements that open the address, without those the kernel has for nearly as long already."""
+    ) -> str:
+        """Adds the elements that open the address, without those the kernel has for nearly as long already.
+
+        Gives the bound that left no room for some, "" if there was room for all.
+        """
         is_six = len(address) == 16
+        full = ""
         set_name = rule.set6 if is_six else rule.set4
         for source in (rule.shared_by or endpoint.addresses)[is_six]:
             key = (set_name, source + address)
@@ -364,21 +370,26 @@ class Learner:
                 if gain <= 0 or (present > now + REFRESH_LEAST_SECONDS and gain < REFRESH_FRACTION * (deadline - now)):
                     continue
                 elements.append(Element(key, Instant(deadline), is_present=True))
-            elif self._reserve(source):
-                elements.append(Element(key, Instant(deadline), is_present=False))
+            else:
+                bound = self._reserve(source)
+                if not bound:
+                    elements.append(Element(key, Instant(deadline), is_present=False))
+                else:
+                    full = bound
+        return full
 
-    def _reserve(self, source: bytes) -> bool:
-        """Takes a place for a new element, if there is one."""
+    def _reserve(self, source: bytes) -> str:
+        """Takes a place for a new element, if there is one; otherwise the bound that is reached, counted."""
         limits, reserved = self.plan.snapshot, self._reserved.get(source, 0)
         if self.elements.per_owner.get(source, 0) + reserved >= limits.max_elements_per_endpoint:
             self.counters["cap-endpoint"] += 1
-            return False
+            return "cap-endpoint"
         if len(self.elements) + self._reserved_count >= limits.max_elements:
             self.counters["cap-node"] += 1
-            return False
+            return "cap-node"
         self._reserved[source] = reserved + 1
         self._reserved_count += 1
-        return True
+        return ""
 
     def _is_excused(self, mismatch: str, now: Instant) -> bool:
         """Whether the question may have been lost by the query log, and the configuration lets that count."""

@@ -51,6 +51,7 @@ class Plan:
     guard: AddressGuard
     endpoints: Mapping[bytes, EndpointPlan]
     """By each packed address of the endpoint."""
+    endpoints_by_id: Mapping[str, EndpointPlan]
     servers: frozenset[tuple[bytes, int]]
     """(packed address, port) of the trusted servers."""
 
@@ -70,6 +71,7 @@ def make_plan(snapshot: Snapshot, before: Plan | None = None) -> Plan:
         index=before.index if before is not None and before.snapshot.rules == snapshot.rules else _index(snapshot, ids),
         guard=AddressGuard(snapshot.guarded_networks),
         endpoints={address: plan for plan in endpoints for family in plan.addresses for address in family},
+        endpoints_by_id={plan.id: plan for plan in endpoints},
         servers=frozenset((server.address.packed, server.port) for server in snapshot.trusted_servers),
     )
 

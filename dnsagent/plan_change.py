@@ -7,7 +7,7 @@ no answer passes. Every element that is there was allowed by the plan before, so
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from dnsagent.plan import EndpointPlan, Plan, RulePlan
+from dnsagent.plan import Plan, RulePlan
 from dnsagent.snapshot import Snapshot
 
 Permission = tuple[str, bytes]
@@ -57,7 +57,7 @@ def permissions(plan: Plan) -> frozenset[Permission]:
     """Who may have elements in which set."""
     return frozenset(
         (set_name, address)
-        for endpoint in _by_id(plan).values()
+        for endpoint in plan.endpoints_by_id.values()
         for number in endpoint.rules
         for set_name, family in ((plan.rules[number].set4, 0), (plan.rules[number].set6, 1))
         for address in endpoint.addresses[family]
@@ -73,15 +73,11 @@ def _set_names(plan: Plan) -> frozenset[str]:
     return frozenset(name for rule in plan.rules for name in (rule.set4, rule.set6))
 
 
-def _by_id(plan: Plan) -> dict[str, EndpointPlan]:
-    return {endpoint.id: endpoint for endpoint in plan.endpoints.values()}
-
-
 def _fresh(before: Plan, after: Plan) -> dict[str, frozenset[int]]:
-    former = _by_id(before)
+    former = before.endpoints_by_id
     unchanged = _unchanged_rules(before, after)
     found = {}
-    for endpoint in _by_id(after).values():
+    for endpoint in after.endpoints_by_id.values():
         old = former.get(endpoint.id)
         if old is None or old.addresses != endpoint.addresses:
             fresh = endpoint.rules

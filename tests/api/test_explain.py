@@ -14,10 +14,10 @@ from tidegate.api.question import QuestionError
 API = "198.51.100.7"
 
 
-def told(name, ip=API, endpoint="a/x", left=30.0, own=True, chain=()):
+def told(name, ip=API, endpoint="a/x", left=30.0, own=True, chain=(), is_open=True):
     return {
         "endpoint": endpoint, "name": name, "ip": ip, "ttl_seconds": 60, "expires_in_seconds": left,
-        "server": "10.0.53.53", "chain": [name, *chain], "rules": [], "own": own,
+        "server": "10.0.53.53", "chain": [name, *chain], "rules": [], "own": own, "is_open": is_open,
     }  # fmt: skip
 
 
@@ -68,6 +68,7 @@ def test_an_alias_opens_by_the_name_that_was_asked_for():
     [
         (facts(), ["never-resolved"]),
         (facts(told("api.test", left=-3.0)), ["expired"]),
+        (facts(told("api.test", is_open=False)), ["not-open"]),
         (facts(told("api.test", endpoint="a/y", own=False)), ["other-endpoint", "never-resolved"]),
         (facts(told("collect.test")), ["no-pattern"]),
         (facts(refusal={"reason": "guard-private", "name": "api.test"}), ["guard-private", "never-resolved"]),

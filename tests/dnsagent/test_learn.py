@@ -1,5 +1,7 @@
 """The validation pipeline: what an answer must be to teach, what it opens and for how long."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,12 +105,7 @@ def test_unknown_endpoint(stage):
 
 
 def test_without_servers_nothing_is_learned():
-    plan = make_plan(snapshot(RULE))
-    lonely = Learner(make_plan(snapshot(RULE, generation=2)))
-    lonely.plan = type(plan)(
-        snapshot=plan.snapshot, rules=plan.rules, index=plan.index, guard=plan.guard, endpoints=plan.endpoints,
-        servers=frozenset(),
-    )  # fmt: skip
+    lonely = Learner(replace(make_plan(snapshot(RULE)), servers=frozenset()))
     assert lonely.judge(packet(answer("a.test", good())), 1.0) == []
 
 

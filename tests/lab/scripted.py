@@ -45,8 +45,12 @@ def record(line: str) -> dnslib.RR:
     owner, ttl, rtype, *data = line.split()
     kind = getattr(dnslib.QTYPE, rtype)
     name = dnslib.DNSLabel([part.replace("\0", ".").encode() for part in owner.replace("\\.", "\0").split(".") if part])
-    # dnslib reads no IPv4 address inside an IPv6 one.
-    rdata = dnslib.AAAA(tuple(ip_address(data[0]).packed)) if rtype == "AAAA" else dnslib.RDMAP[rtype].fromZone(data)
+    if rtype == "AAAA":
+        rdata = dnslib.AAAA(tuple(ip_address(data[0]).packed))  # dnslib reads no IPv4 address inside an IPv6 one
+    elif rtype == "DNAME":
+        rdata = dnslib.CNAME(data[0])  # it knows the number and not the type; both hold a name
+    else:
+        rdata = dnslib.RDMAP[rtype].fromZone(data)
     return dnslib.RR(name, kind, ttl=int(ttl), rdata=rdata)
 
 

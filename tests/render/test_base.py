@@ -105,10 +105,10 @@ def test_workloads_are_proxied_by_their_policy_or_all_by_the_mode():
 
 def test_what_nobody_takes_goes_its_way_unless_it_must_not():
     comments = [rule.comment for rule in chain("dns-prerouting").rules]
-    assert "there is no forwarder" not in comments
+    assert "nobody answers or learns" not in comments
     comments = [rule.comment for rule in chain("dns-prerouting", closes_without_forwarder=True).rules]
-    assert comments.index("there is no forwarder") < comments.index("nobody listens")
-    drop = chain("dns-prerouting", closes_without_forwarder=True).rules[comments.index("there is no forwarder")]
+    assert comments.index("nobody answers or learns") < comments.index("nobody listens")
+    drop = chain("dns-prerouting", closes_without_forwarder=True).rules[comments.index("nobody answers or learns")]
     assert drop.statements[-1] == expr.Drop()
     assert expr.Lookup((Field.IIFNAME,), names.DNS_PROXIED) in drop.statements
 

@@ -1,6 +1,8 @@
 """Scenarios D15 to D26: aliases, families, and records that do not belong."""
 
 import itertools
+import os
+import signal
 
 import dnslib
 import pytest
@@ -82,7 +84,9 @@ def test_d18_a_restart_forgets_no_alias(stage: Stage):
     stage.server.address("c.d18rcdn", address)
     stage.permit("ep1", "d18r.test")
     stage.resolve("ep1", "d18r.test")
-    stage.until(lambda: b"d18rcdn" in (stage.agent.scratch / "state" / "names.journal").read_bytes(), 5, "it is written")
+    stage.until(
+        lambda: b"d18rcdn" in (stage.agent.scratch / "state" / "names.journal").read_bytes(), 5, "it is written"
+    )
     os.kill(stage.agent.get("status")["packets"]["pid"], signal.SIGKILL)
     stage.until(lambda: stage.agent.get("status")["ready"], 10, "another packet process is at work")
     stage.resolve("ep1", "c.d18rcdn")
@@ -162,6 +166,7 @@ def test_d26_records_without_an_address_are_delivered_and_open_nothing(stage: St
     assert len(stage.ask("ep1", name, qtype).rr) == 1
     assert name not in {entry["name"] for entry in stage.agent.get("names")}
 
+
 @pytest.mark.parametrize("is_synthesised", [True, False])
 def test_d21_a_renamed_tree_is_followed(stage: Stage, is_synthesised: bool):
     address, zone = stage.fresh4(), f"d21{int(is_synthesised)}.test"
@@ -177,11 +182,19 @@ def test_d21_a_renamed_tree_is_followed(stage: Stage, is_synthesised: bool):
 def test_d24_hints_of_service_bindings(stage: Stage, is_learned: bool):
     stage.run_agent(dnsLearnHints=is_learned)
     address, name = stage.fresh4(), f"d24{int(is_learned)}.test"
-    hint = "".join(f"{int(part):02X}" for part in address.split("."))
-    stage.server.script(name, "HTTPS", Step(answer=[f"{name} 60 HTTPS {address}"]))
+    stage.server.script(name, "HTTPS", Step(answer=[f"{name} 60 HTTPS 1 . ipv4hint={address}"]))
     stage.permit("ep1", name)
-    assert len(stage.ask("ep1", name, "HTTPS").rr) == 1, hint
+    assert len(stage.ask("ep1", name, "HTTPS").rr) == 1
     if is_learned:
         stage.assert_passes("ep1", address)
     else:
         stage.assert_denied("ep1", address)
+
+
+def test_d54_an_answer_in_fragments_is_put_together_and_learned(stage: Stage):
+    """3 kB over a link of 1,500 bytes: conntrack puts the fragments together before anybody looks."""
+    addresses = [f"2001:db8:1::54:{number:x}" for number in range(100)]
+    stage.server.script("d54.test", "AAAA", Step(answer=[f"d54.test 60 AAAA {address}" for address in addresses]))
+    stage.permit("ep1", "d54.test")
+    assert stage.resolve("ep1", "d54.test", "AAAA") == addresses
+    stage.assert_passes("ep1", addresses[-1])

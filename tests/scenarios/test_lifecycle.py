@@ -7,9 +7,10 @@ import threading
 import time
 from collections.abc import Iterator
 
+import dnslib
 import pytest
 
-from tests.lab.scripted import Step
+from tests.lab.scripted import Step, udp_client
 from tests.scenarios.conftest import Stage, endpoint
 from tidegate.demo import servers
 from tidegate.demo.lab import Pod
@@ -247,3 +248,56 @@ def test_d78_without_queues_the_fallback_is_named_and_nothing_opens(stage: Stage
     stage.resolve("ep1", "d78.test")
     stage.until(lambda: stage.connect("ep1", address, timeout_seconds=0.3).is_connected, 3, "the name was learned")
     stage.assert_denied("ep1", stage.fresh4())
+
+
+def test_d63_a_dns_conversation_older_than_the_policy_is_read(stage: Stage):
+    """The client keeps its port: conntrack knew the flow before anybody listened."""
+    address = stage.fresh4()
+    stage.server.address("d63.test", address)
+    stage.server.address("d63old.test", stage.fresh4())
+    stage.permit("ep1")
+    with udp_client(stage.lab.pod("ep1").namespace, "10.0.53.53") as client:
+        client.settimeout(2)
+        client.send(dnslib.DNSRecord.question("d63old.test").pack())
+        client.recv(4096)
+        stage.permit("ep1", "d63.test")
+        client.send(dnslib.DNSRecord.question("d63.test").pack())
+        client.recv(4096)
+        stage.assert_passes("ep1", address)
+
+
+def test_d65_without_a_learner_fail_closed_stops_dns_of_workloads_with_rules_by_name(stage: Stage):
+    stage.run_agent(dnsFailClosed=True)
+    address = stage.fresh4()
+    stage.server.address("d65.test", address)
+    stage.permit("ep1", "d65.test")
+    stage.permit("ep2")
+    for pid in _pids(stage):
+        os.kill(pid, signal.SIGKILL)
+    assert stage.agent.process is not None
+    stage.agent.process.wait()
+    stage.agent.process = None
+    try:
+        with pytest.raises(TimeoutError):
+            stage.resolve("ep1", "d65.test")
+        assert stage.resolve("ep2", "d65.test") == [address]
+    finally:
+        stage.start_agent()
+    assert stage.resolve("ep1", "d65.test") == [address]
+    stage.assert_passes("ep1", address)
+
+
+def test_d77_a_cache_on_a_link_local_address_is_a_trusted_server(stage: Stage):
+    """As NodeLocal DNSCache: the stub answers on the node itself."""
+    stage.run_agent(dnsTrustedServers=["169.254.20.10", "10.0.53.53"], defaultEndpointToHostAction="Accept")
+    address = stage.fresh4()
+    stage.server.address("d77.test", address)
+    node = stage.lab.node
+    node.command("ip", "address", "add", "169.254.20.10/32", "dev", "lo")
+    try:
+        with stage.server.running(node):
+            stage.permit("ep1", "d77.test")
+            assert stage.resolve("ep1", "d77.test", server="169.254.20.10") == [address]
+            stage.assert_passes("ep1", address)
+    finally:
+        node.command("ip", "address", "del", "169.254.20.10/32", "dev", "lo")

@@ -2,14 +2,22 @@
 
 import os
 import signal
+import socket
+import sys
 import time
 
 import pytest
 
 from tests.lab.scripted import Step
 from tests.scenarios.conftest import Stage, policy
+from tidegate.demo import servers
 
 pytestmark = pytest.mark.kernel
+
+
+def unacknowledged(client: socket.socket) -> int:
+    """Segments that the far side has not confirmed (tcp(7): TCP_INFO, tcpi_unacked)."""
+    return int.from_bytes(client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 28)[24:28], sys.byteorder)
 
 
 class Since:
@@ -153,17 +161,23 @@ def test_d23_each_family_lives_its_own_time(stage: Stage):
     stage.assert_denied("ep1", address6)
     stage.assert_passes("ep1", address4)
 
+
 def test_d31_an_open_connection_outlives_its_address(stage: Stage):
     address = stage.fresh4()
     stage.server.address("d31.test", address, ttl=1)
-    stage.permit("ep1", "d31.test")
-    with servers.udp_service(stage.lab.world, 9031, lambda data: data), stage.open_stream("ep1", "d31.test") as talk:
+    stage.permit("ep1", "d31.test", port=8031)
+    with stage.lab.pod("ep1").namespace.entered():
+        client = socket.socket()
+    with servers.tcp_acceptors(stage.lab.world, (8031,)), client:
+        stage.resolve("ep1", "d31.test")
+        client.connect((address, 8031))
         since = Since()
-        for second in range(5):
+        for second in range(4):
             since.at(second)
-            assert talk(b"x") == b"x"
-        stage.assert_denied("ep1", address)
-        assert talk(b"y") == b"y"
+            client.send(b"x")
+        stage.assert_denied("ep1", address, 8031)
+        client.send(b"y")
+        stage.until(lambda: unacknowledged(client) == 0, 2, "all was received")
 
 
 @pytest.mark.timeout(60)
@@ -175,6 +189,7 @@ def test_d37_answers_that_count_down_leave_no_gap(stage: Stage):
     for second in range(15):
         left = 5 - second % 5
         stage.server.address("d37.test", address, ttl=left)
+        since.at(second)
         stage.resolve("ep1", "d37.test")
         for quarter in range(4):
             since.at(second + quarter / 4)

@@ -173,6 +173,8 @@ class _Explainer:
             return _reason("other-endpoint", f"{learner} has learned {name} for it; what is learned is its own")
         if not self._matching(entry):
             return _reason("no-pattern", f"{name} was resolved to it, but {self._nearest(name)}")
+        if left > 0 and not entry["is_open"]:
+            return _reason("not-open", f"{name} was resolved to it, but the address found no room in the kernel's sets")
         if left > 0:
             return _reason("learned", f"{name} was learned from {entry['server']}, {left:.0f} s are left")
         return _reason("expired", f"{name} was learned from {entry['server']} and expired {-left:.0f} s ago")
@@ -218,7 +220,7 @@ def _reason(code: str, message: str) -> JSONObject:
 def _learned(told: Iterable[Mapping[str, Any]]) -> Iterator[LearnedName]:
     """The facts that are in force. An answer's whole chain of aliases was learned with its address."""
     for entry in told:
-        if entry["expires_in_seconds"] > 0:
+        if entry["expires_in_seconds"] > 0 and entry["is_open"]:
             for name in {entry["name"], *entry["chain"]}:
                 try:
                     yield LearnedName(EndpointID(entry["endpoint"]), DomainName.parse(name), ip_address(entry["ip"]))
