@@ -8,6 +8,7 @@ from pathlib import Path
 from dnsagent.snapshot import Mode, TrustedServer
 from nft.expr import RateLimit
 from policy.hosts import FailsafePort
+from policy.limits import Limits, Rate, TrafficLimits
 from policy.rules import Action, ICMPMatch, IPSetID, Stage
 from tests.render.states import endpoint, host, policy, port, profile, state, tier, to, typical
 from tidegate.config.settings import DenyAction, HostAction, SourceCheck
@@ -87,7 +88,15 @@ def hosts():
     )
 
 
+def limited():
+    """An endpoint with every limit, and one that has the node's."""
+    own = Limits(packets=Rate(100, 5), connections=Rate(10, 20), max_connections=7)
+    limits = TrafficLimits(ingress=own, egress=own)
+    return state(endpoints=(endpoint("a", limits=limits), endpoint("b", addresses=("10.65.0.3",))))
+
+
 CASES = {
+    "limited": (limited(), RenderSettings(ingress_connections_per_second=50, ends_connections=True)),
     "empty": (state(), RenderSettings()),
     "ending": (state(), RenderSettings(ends_connections=True)),
     "typical": (typical(), RenderSettings(trusted_servers=SERVERS)),

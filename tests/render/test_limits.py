@@ -1,14 +1,18 @@
 """Limits in the table: a chain for each, asked in Calico's order, and nothing on a node without any."""
 
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 
 from nft import expr
+from nft.matching import Packet
+from nft.simulate import Simulator
 from nft.text import chain_hash
 from policy.limits import Limits, Rate, TrafficLimits
 from policy.rules import Direction, EndpointUpdated
-from tests.render.states import endpoint, policy, state, tier
+from tests.render.states import endpoint, policy, profile, state, tier
+from tidegate.config.settings import DenyAction
 from tidegate.render import RenderSettings, names, render_table
 from tidegate.render.names import LimitKind
 from tidegate.render.renderer import Renderer, events_of
@@ -49,6 +53,41 @@ def test_packets_are_counted_before_open_connections_are_let_through():
         assert first.statements[-1] == expr.VerdictMap((field,), where)
         assert second.comment == "established"
     assert set(made.verdicts[names.LIMITED_FROM]) == set(made.verdicts[names.LIMITED_TO]) == {("calia",)}
+
+
+@pytest.mark.parametrize("ends_connections", [False, True])
+def test_limits_stand_before_what_the_base_chains_ask_anyway_and_change_nothing_in_it(ends_connections):
+    plain = table(endpoint("a"), ends_connections=ends_connections)
+    limits = table(endpoint("a", limits=BOTH), ends_connections=ends_connections)
+    for name in (names.FILTER_FORWARD, names.FILTER_DELIVERY):
+        assert limits.chains[name].rules[1:] == plain.chains[name].rules
+    neighbours, _, *rest = limits.chains[names.FILTER_INPUT].rules
+    assert sorted(map(repr, (neighbours, *rest))) == sorted(map(repr, plain.chains[names.FILTER_INPUT].rules))
+    assert [rule for rule in plain.chains[names.FILTER_INPUT].rules if rule != neighbours] == rest
+
+
+def test_connections_too_many_are_refused_as_policy_refuses_and_packets_dropped():
+    made = table(endpoint("a", limits=BOTH), deny_action=DenyAction.REJECT)
+    ends = {kind: chain_of(made, kind).rules[0].statements[-1] for kind in LimitKind}
+    assert ends == {
+        LimitKind.PACKETS: expr.Drop(),
+        LimitKind.CONNECTIONS: expr.Reject(),
+        LimitKind.MAX_CONNECTIONS: expr.Reject(),
+    }
+
+
+def test_a_packet_that_was_held_and_comes_again_uses_no_second_token():
+    made = table(endpoint("a", limits=BOTH, profiles=("open",)), policies=(profile("open", egress=({},)),))
+    packet = Packet(
+        source=ip_address("10.65.0.2"), destination=ip_address("192.0.2.1"), protocol=6, iif="calia", oif="eth0"
+    )
+    repeated = RenderSettings().repeated_mark
+    walks = [
+        [(step.chain, step.index) for step in Simulator(made).run(replace(packet, mark=mark), ("forward",)).trace]
+        for mark in (0, repeated)
+    ]
+    own = names.endpoint_chain("prod/a", Direction.EGRESS)
+    assert [step for step in walks[0] if step not in walks[1]] == [(names.FILTER_FORWARD, 0), (own, 0)]
 
 
 def test_towards_the_host_packets_are_counted_behind_neighbour_discovery_alone():

@@ -104,3 +104,15 @@ def test_limits_of_a_pod_in_its_hosts_network_are_named():
     )
     assert all(key in found.message for key in annotations)
     assert "host's network" in found.message
+
+
+def test_limits_of_a_host_endpoint_are_named():
+    metadata = {"name": "up", "annotations": {"qos.projectcalico.org/dscp": "EF"}}
+    document = {"apiVersion": "projectcalico.org/v3", "kind": "HostEndpoint", "metadata": metadata}
+    found = limits_without_effect([decode(document | {"spec": {"node": "here", "interfaceName": "eth0"}})], "here")
+    assert [condition.message for condition in found] == [
+        "qos.projectcalico.org/dscp is not enforced: only workloads have limits"
+    ]
+    assert (
+        limits_without_effect([decode(document | {"spec": {"node": "there", "interfaceName": "eth0"}})], "here") == []
+    )

@@ -30,6 +30,7 @@ from tidegate.render.dns import answer_rules, query_rules
 from tidegate.render.ended import asked_first, ended_chains
 from tidegate.render.hosts import empty_chains
 from tidegate.render.intercept import handing_rules, host_rules, mark_rules, output_rules
+from tidegate.render.limits import of_receiver, of_sender
 from tidegate.render.settings import RenderSettings
 
 _ESTABLISHED = Rule((Compare(Field.CT_STATE, Op.EQ, "established,related"), expr.Accept()), "established")
@@ -61,12 +62,14 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
     )
 
 
-def limitable_chains(settings: RenderSettings) -> tuple[Chain, ...]:
+def limitable_chains(settings: RenderSettings, *, is_limited: bool = False) -> tuple[Chain, ...]:
     """Those base chains in which limits on packets are looked up first, on a node where somebody has one."""
+    sender, receiver = ((of_sender(settings),), (of_receiver(),)) if is_limited else ((), ())
+    to_host = _limited_input(settings) if is_limited else _input(settings)
     return (
-        Chain(names.FILTER_FORWARD, _forward(settings), Hook("filter", "forward", 0)),
-        Chain(names.FILTER_DELIVERY, _delivery(settings), Hook("filter", "forward", 1)),
-        Chain(names.FILTER_INPUT, _input(settings), Hook("filter", "input", 0)),
+        Chain(names.FILTER_FORWARD, (*sender, *_forward(settings)), Hook("filter", "forward", 0)),
+        Chain(names.FILTER_DELIVERY, (*receiver, *_delivery(settings)), Hook("filter", "forward", 1)),
+        Chain(names.FILTER_INPUT, to_host, Hook("filter", "input", 0)),
     )
 
 
@@ -117,6 +120,12 @@ def _delivery(settings: RenderSettings) -> tuple[Rule, ...]:
 
 def _input(settings: RenderSettings) -> tuple[Rule, ...]:
     return (_ESTABLISHED, *asked_first(settings), *_neighbours(), *_from_workloads(settings))
+
+
+def _limited_input(settings: RenderSettings) -> tuple[Rule, ...]:
+    """Neighbour discovery is not counted: a workload that sends too much must not lose its link for it."""
+    first = (*_neighbours(), of_sender(settings), _ESTABLISHED)
+    return (*first, *asked_first(settings), *_from_workloads(settings))
 
 
 def _host(settings: RenderSettings) -> tuple[Rule, ...]:

@@ -20,6 +20,7 @@ from nft.expr import Field, Op
 from nft.model import Chain, Rule
 from policy.limits import Limits, Rate
 from policy.rules import Direction, Endpoint
+from tidegate.config.settings import DenyAction
 from tidegate.render import names
 from tidegate.render.names import LimitKind
 from tidegate.render.settings import RenderSettings
@@ -28,16 +29,17 @@ _FIRST = expr.FirstOfConnection()
 
 
 def limit_chains(endpoint: Endpoint, settings: RenderSettings) -> Iterator[Chain]:
-    """The chains of an endpoint's limits."""
+    """The chains of an endpoint's limits. Connections too many are refused as policy refuses them, packets dropped."""
+    refusal = expr.Drop() if settings.deny_action is DenyAction.DROP else expr.Reject()
     for direction in Direction:
         limits = in_force(endpoint, direction, settings)
         if limits.packets:
-            yield _chain(endpoint, direction, LimitKind.PACKETS, _faster(limits.packets))
+            yield _chain(endpoint, direction, LimitKind.PACKETS, _faster(limits.packets), expr.Drop())
         if limits.connections:
-            yield _chain(endpoint, direction, LimitKind.CONNECTIONS, _faster(limits.connections))
+            yield _chain(endpoint, direction, LimitKind.CONNECTIONS, _faster(limits.connections), refusal)
         if limits.max_connections:
             over = expr.ConnectionsOver(limits.max_connections)
-            yield _chain(endpoint, direction, LimitKind.MAX_CONNECTIONS, over)
+            yield _chain(endpoint, direction, LimitKind.MAX_CONNECTIONS, over, refusal)
 
 
 def in_force(endpoint: Endpoint, direction: Direction, settings: RenderSettings) -> Limits:
@@ -61,16 +63,14 @@ def questions(endpoint: Endpoint, direction: Direction, settings: RenderSettings
     return tuple(rules)
 
 
-def limited(chain: Chain, settings: RenderSettings) -> Chain:
-    """The base chain on a node where an endpoint has a packet rate: it is asked first, about open connections too."""
-    if chain.name == names.FILTER_DELIVERY:
-        rule = Rule((expr.VerdictMap((Field.OIFNAME,), names.LIMITED_TO),))
-        return replace(chain, rules=(rule, *chain.rules))
-    rule = Rule((_first_time(settings), expr.VerdictMap((Field.IIFNAME,), names.LIMITED_FROM)))
-    if chain.name == names.FILTER_FORWARD:
-        return replace(chain, rules=(rule, *chain.rules))
-    established, neighbours, *rest = chain.rules
-    return replace(chain, rules=(neighbours, rule, established, *rest))
+def of_sender(settings: RenderSettings) -> Rule:
+    """Asks the packet rate of the workload that sends."""
+    return Rule((_first_time(settings), expr.VerdictMap((Field.IIFNAME,), names.LIMITED_FROM)))
+
+
+def of_receiver() -> Rule:
+    """Asks the packet rate of the workload that receives."""
+    return Rule((expr.VerdictMap((Field.OIFNAME,), names.LIMITED_TO),))
 
 
 def _first_time(settings: RenderSettings) -> expr.MarkBits:
@@ -81,6 +81,8 @@ def _faster(rate: Rate) -> expr.RateLimit:
     return expr.RateLimit(rate.per_second, "second", rate.burst, is_over=True)
 
 
-def _chain(endpoint: Endpoint, direction: Direction, kind: LimitKind, beyond: expr.Statement) -> Chain:
-    rule = Rule((beyond, expr.Counter(), expr.Drop()), names.limit_comment(endpoint.id, direction, kind))
+def _chain(
+    endpoint: Endpoint, direction: Direction, kind: LimitKind, beyond: expr.Statement, end: expr.Terminal
+) -> Chain:
+    rule = Rule((beyond, expr.Counter(), end), names.limit_comment(endpoint.id, direction, kind))
     return Chain(names.limit_chain(endpoint.id, direction, kind), (rule,))

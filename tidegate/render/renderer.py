@@ -22,7 +22,6 @@ from tidegate.render.endpoint import render_chains, render_interface
 from tidegate.render.fragment import EMPTY, Fragment, TableChange, has_elements
 from tidegate.render.hosts import HostBase, empty_chains, render_host
 from tidegate.render.ledger import Ledger
-from tidegate.render.limits import limited
 from tidegate.render.members import Members
 from tidegate.render.mirror import Dirty, Mirror
 from tidegate.render.policy import render_policy
@@ -153,8 +152,7 @@ class Renderer:
         """The base chains, where packets of some interface are limited."""
         if not self._limited:
             return EMPTY
-        chains = [limited(chain, self._settings) for chain in limitable_chains(self._settings)]
-        return Fragment(chains={chain.name: chain for chain in chains})
+        return Fragment(chains={chain.name: chain for chain in limitable_chains(self._settings, is_limited=True)})
 
     def _list(self, name: str) -> Fragment:
         wanted = self._mirror.lists.get(name)

@@ -10,7 +10,7 @@ from policy.resources.kube import Pod
 from policy.resources.kube_service import AddressType, EndpointSlice
 from policy.resources.metadata import Resource, ResourceKey
 from policy.resources.qos import CALICO_PREFIX, PREFIX, QoSControls, asked_limits
-from policy.resources.workload import WorkloadEndpoint
+from policy.resources.workload import HostEndpoint, WorkloadEndpoint
 from tidegate.config.felix import without_effect
 from tidegate.sync.conditions import Condition, ConditionType
 
@@ -113,7 +113,13 @@ def idle_limits(item: Resource | None, node: str) -> tuple[str, ...]:
         return asked_limits(item.spec.qos_controls, item.metadata.annotations).faults
     if isinstance(item, Pod) and item.spec.node_name == node:
         if item.spec.host_network:
-            asked = sorted(key for key in item.metadata.annotations if key.startswith((CALICO_PREFIX, PREFIX)))
-            return tuple(f"{key} is not enforced: the pod is in its host's network" for key in asked)
+            return _all_idle(item, "the pod is in its host's network")
         return asked_limits(QoSControls(), item.metadata.annotations).faults
+    if isinstance(item, HostEndpoint) and item.spec.node == node:
+        return _all_idle(item, "only workloads have limits")
     return ()
+
+
+def _all_idle(item: Resource, reason: str) -> tuple[str, ...]:
+    asked = sorted(key for key in item.metadata.annotations if key.startswith((CALICO_PREFIX, PREFIX)))
+    return tuple(f"{key} is not enforced: {reason}" for key in asked)
