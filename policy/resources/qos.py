@@ -29,7 +29,7 @@ from policy.limits import (
     Rate,
     TrafficLimits,
 )
-from policy.resources.fields import Integer, between
+from policy.resources.fields import Integer, between, unlike
 from policy.resources.model import Model, camel
 from policy.rules import Direction
 
@@ -39,15 +39,33 @@ PREFIX = "qos.tidegate.io/"
 _Count = Annotated[Integer, between(0, MAX_CONNECTIONS)]
 _Rate = Annotated[Integer, between(0, MAX_DOCUMENTED_RATE)]
 _Bits = Annotated[Integer, between(0, 2**63 - 1)]
-_Anything = Annotated[object, PlainValidator(lambda value: value)]
 
 _QUANTITY = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?|[+-]?\.[0-9]+)([munkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]{1,2})?")
 _MAX_QUANTITY_CHARACTERS = 64
+_CODE_POINTS = frozenset(
+    {"DF", "EF", *(f"CS{precedence}" for precedence in range(8)), *map(str, range(64))}
+    | {f"AF{precedence}{drop}" for precedence in range(1, 5) for drop in range(1, 4)}
+)
+"""Names of RFC 2474, RFC 2597 and RFC 3246, and numbers written as text."""
 _SUFFIXES = {
     "m": Decimal("1e-3"), "u": Decimal("1e-6"), "n": Decimal("1e-9"),
     **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", start=1)},
     **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
 }  # fmt: skip
+
+
+def _dscp(value: object) -> int | str | None:
+    match value:
+        case None:
+            return None
+        case int() if not isinstance(value, bool) and value in range(64):
+            return value
+        case str() if value.upper() in _CODE_POINTS:
+            return value
+    raise unlike("a number from 0 to 63 or a name such as EF, AF21 or CS3", value)
+
+
+_Dscp = Annotated[int | str | None, PlainValidator(_dscp)]
 
 
 class QoSControls(Model):
@@ -67,8 +85,8 @@ class QoSControls(Model):
     egress_peakrate: _Bits = 0
     ingress_minburst: _Bits = 0
     egress_minburst: _Bits = 0
-    dscp: _Anything = None
-    """A number or a name."""
+    dscp: _Dscp = None
+    """A code point of 0 to 63, or its name."""
 
 
 @dataclass(frozen=True, slots=True)

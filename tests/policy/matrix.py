@@ -121,7 +121,19 @@ PORT_NAMES: Examples = (["web", "a-1"], ["80", "Web", "a--b", "", "x" * 16, 80])
 RANGE_END: Examples = ([With(9, start=9), 65535], [With(8, start=9), 65536])
 ENDPOINT_PROFILES: Examples = ([["kns.a", "b"]], [["A"], "kns.a", [5]])
 
+PACKET_RATE: Examples = ([0, 1, 1_000_000_000], [-1, 1_000_000_001, "5", 1.5, True])
+CONNECTIONS: Examples = ([0, 1, 4_294_967_295], [-1, 4_294_967_296, "5", True])
+BITS: Examples = ([0, 10_000_000, 2**63 - 1], [-1, 2**63, "10M", True])
+QOS: dict[str, Examples] = {
+    f"{direction}{word}": examples
+    for direction in ("ingress", "egress")
+    for word, examples in {
+        "PacketRate": PACKET_RATE, "PacketBurst": PACKET_RATE, "MaxConnections": CONNECTIONS,
+        "Bandwidth": BITS, "Burst": BITS, "Peakrate": BITS, "Minburst": BITS,
+    }.items()
+}  # fmt: skip
 EXAMPLES: dict[str, dict[str, Examples]] = {
+    "QoSControls": {**QOS, "dscp": ([0, 63, "EF", "af21", "CS0", "46", None], [-1, 64, "AF", "64", "", True, 1.5, []])},
     "ObjectMeta": {
         "name": NAMES,
         "namespace": (["", "a-b"], ["a.b", "A", "x" * 64, 5]),
