@@ -195,3 +195,13 @@ def test_d37_answers_that_count_down_leave_no_gap(stage: Stage):
             since.at(second + quarter / 4)
             failures += not stage.connect("ep1", address, timeout_seconds=0.2).is_connected
     assert failures == 0
+
+
+def test_an_answer_that_the_name_does_not_exist_closes_nothing(stage: Stage):
+    address = stage.fresh4()
+    answers = Step(answer=[f"gone.test 60 A {address}"])
+    stage.server.script("gone.test", "A", answers, Step(rcode="NXDOMAIN"))
+    stage.permit("ep1", "gone.test")
+    stage.resolve("ep1", "gone.test")
+    assert stage.resolve("ep1", "gone.test") == []
+    stage.assert_passes("ep1", address)

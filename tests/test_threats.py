@@ -1,0 +1,28 @@
+"""The documents that promise tests name tests that exist."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+THREATS = 32
+
+
+def written_tests():
+    files = (ROOT / "tests").rglob("test_*.py")
+    return {name for file in files for name in re.findall(r"^ *(?:async )?def (test_\w+)", file.read_text(), re.M)}
+
+
+def rows():
+    lines = (ROOT / "docs" / "threats.md").read_text().splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("| T")]
+
+
+def test_every_threat_has_its_row():
+    assert [row[0] for row in rows()] == [f"T{number}" for number in range(1, THREATS + 1)]
+
+
+def test_every_threat_is_shown_by_tests_that_exist():
+    for number, _, _, shown in rows():
+        named = re.findall(r"`(test_\w+)`", shown)
+        assert named, number
+        assert set(named) <= written_tests(), f"{number}: {set(named) - written_tests()}"
