@@ -9,7 +9,9 @@ THREATS = 32
 
 def written_tests():
     files = (ROOT / "tests").rglob("test_*.py")
-    return {name for file in files for name in re.findall(r"^ *(?:async )?def (test_\w+)", file.read_text(), re.M)}
+    return {
+        name for file in files for name in re.findall(r"^ *(?:async )?def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
 
 
 def rows():

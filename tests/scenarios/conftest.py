@@ -2,7 +2,9 @@
 
 import itertools
 import json
+import os
 import shutil
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -142,6 +144,17 @@ class Stage:
         """Starts the agent as configured and waits until it is ready."""
         self.agent.start("--config", str(self.config_path))
         self.agent.wait_until_ready()
+
+    def replace_packet_process(self) -> None:
+        """Kills the packet process and waits until another one is at work."""
+        killed = self.agent.get("status")["packets"]["pid"]
+        os.kill(killed, signal.SIGKILL)
+
+        def is_replaced() -> bool:
+            status = self.agent.get("status")
+            return bool(status["ready"]) and status["packets"]["pid"] not in {None, killed}
+
+        self.until(is_replaced, 10, "another packet process is at work")
 
     def counters(self) -> dict[str, int]:
         """The packet process's counters by name."""

@@ -1,8 +1,6 @@
 """Scenarios D15 to D26: aliases, families, and records that do not belong."""
 
 import itertools
-import os
-import signal
 
 import dnslib
 import pytest
@@ -87,8 +85,7 @@ def test_d18_a_restart_forgets_no_alias(stage: Stage):
     stage.until(
         lambda: b"d18rcdn" in (stage.agent.scratch / "state" / "names.journal").read_bytes(), 5, "it is written"
     )
-    os.kill(stage.agent.get("status")["packets"]["pid"], signal.SIGKILL)
-    stage.until(lambda: stage.agent.get("status")["ready"], 10, "another packet process is at work")
+    stage.replace_packet_process()
     stage.resolve("ep1", "c.d18rcdn")
     stage.assert_passes("ep1", address)
 
