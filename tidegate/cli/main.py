@@ -23,6 +23,7 @@ class Entry:
 COMMANDS = {
     "validate": Entry("validate", "validate"),
     "eval": Entry("eval", "evaluate"),
+    "import": Entry("import_", "import_policies"),
     "render": Entry("render", "render"),
     "run": Entry("run", "run"),
     "status": Entry("status", "status"),

@@ -56,11 +56,15 @@ def _entries(document: Document, first: int) -> Iterator[Entry]:
             index=first, line=document.line, identity=identity, key=None, faults=document.faults, fault_lines=lines
         )
         return
-    items = unroll(document.value)
-    for number, item in enumerate(items):
+    for number, single in enumerate(singles(document)):
+        yield _entry(single, first + number)
+
+
+def singles(document: Document) -> Iterator[Document]:
+    """The document, or those that it lists, each with its own line."""
+    for number, item in enumerate(unroll(document.value)):
         is_listed = item is not document.value
-        line = line_of(document, f"items[{number}]") if is_listed else document.line
-        yield _entry(Document(line, item), first + number)
+        yield Document(line_of(document, f"items[{number}]") if is_listed else document.line, item)
 
 
 def _entry(document: Document, index: int) -> Entry:
