@@ -4,9 +4,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# nftables: nft(8) and libnftables; iproute2: ip(8) for the labs; conntrack: conntrack(8) for a test; the rest builds
-# netfilterqueue.
-PACKAGES="nftables libnftables1 iproute2 conntrack gcc libc6-dev python3-dev libnetfilter-queue-dev ca-certificates"
+# nftables: nft(8) and libnftables; iproute2: ip(8) for the labs; conntrack: conntrack(8) for a test; wireguard-go: WireGuard
+# where the kernel has none, and for tests; the rest builds netfilterqueue.
+PACKAGES="nftables libnftables1 iproute2 conntrack wireguard-go gcc libc6-dev python3-dev libnetfilter-queue-dev ca-certificates"
 
 # What the tools say goes to a file: when something is out of reach they say it in pages, and one line is enough.
 log=$(mktemp) && trap 'rm -f "$log"' EXIT
