@@ -43,7 +43,7 @@ oracles CASES="200000" *ARGS: setup
 oracles-kernel CASES="1000" *ARGS: setup
     {{python}} -m tests.oracles --kernel {{CASES}} {{ARGS}}
 
-# the nft tests under Debian's kernels in emulated machines: native queue, other timeouts (root, a minute each)
+# the nft and WireGuard tests under Debian's kernels in emulated machines: native queue, other timeouts (root, a minute each)
 vm *PACKAGES: setup
     tests/vm/run.sh {{PACKAGES}}
 

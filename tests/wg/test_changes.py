@@ -10,8 +10,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.wg.worlds import ENDPOINTS, KEYS, NETWORKS, PRIVATE, devices, states
 from wg.changes import DeviceChange, PeerChange, difference, kicks
-from wg.fake import FakeWireGuard, changed
+from wg.fake import FakeWireGuard
 from wg.model import Device, DeviceState, Peer, PeerState
+from wg.outcome import changed
 
 
 def steps(change):

@@ -1,0 +1,180 @@
+"""Which nodes are peers, what is behind each, and what stays in clear and why. Pure; one version of IP at a time.
+
+    mesh(own, others, wants)  --->  Mesh: peers for the device, routes for the table, nodes that were left out
+
+Every node comes to the same answer from the same documents, so no two disagree about a pair. A key that two nodes
+claim belongs to neither: whoever copied it could read the other's traffic. Both are left out until only one has it;
+if one of them is this node, it encrypts to nobody.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import ip_network
+
+from wg.keys import PublicKey
+from wg.model import Endpoint, IPAddress, IPNetwork, Peer
+from wg.routing import Route, RouteKind
+
+
+class Reason(StrEnum):
+    """Why a node is no peer."""
+
+    NO_KEY = "NoKey"
+    """It does not take part, or did not say its key yet."""
+    BAD_KEY = "BadKey"
+    """What it says is no key."""
+    DUPLICATE_KEY = "DuplicateKey"
+    """Another node says the same key."""
+    OWN_KEY_TAKEN = "OwnKeyTaken"
+    """Another node says this node's key: nobody can tell them apart, so this node encrypts to nobody."""
+    NO_ADDRESS = "NoAddress"
+    """Nobody says where it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node as the documents show it."""
+
+    name: str
+    address: IPAddress | None = None
+    """Where its UDP is sent to."""
+    networks: frozenset[IPNetwork] = frozenset()
+    """Its workloads'."""
+    tunnel_address: IPAddress | None = None
+    """Of its device."""
+    public_key: PublicKey | None = None
+    has_bad_key: bool = False
+    """It says something that is no key."""
+
+    def behind(self, version: int) -> frozenset[IPNetwork]:
+        """What is reached through it, of one version of IP."""
+        own = () if self.tunnel_address is None else (ip_network(self.tunnel_address),)
+        return frozenset(network for network in (*self.networks, *own) if network.version == version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wants:
+    """What is asked of the mesh."""
+
+    version: int
+    own_key: PublicKey
+    """The one that this node's device has, whatever its document says."""
+    port: int
+    """Of every node's device: they are configured alike."""
+    keepalive_seconds: int = 0
+    is_strict: bool = False
+    """What cannot be encrypted does not go."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A node that is no peer."""
+
+    node: str
+    reason: Reason
+    networks: tuple[IPNetwork, ...]
+    """What goes to it in clear, or not at all where that is asked for."""
+    others: tuple[str, ...] = ()
+    """The nodes that claim the same key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contested:
+    """A network that several nodes claim; it is the first one's, and every node says so."""
+
+    network: IPNetwork
+    owner: str
+    losers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mesh:
+    """The answer."""
+
+    peers: Mapping[PublicKey, Peer]
+    names: Mapping[PublicKey, str]
+    """Which node each peer is."""
+    routes: frozenset[Route]
+    left_out: tuple[LeftOut, ...]
+    contested: tuple[Contested, ...]
+
+
+def mesh(own: Node, others: Iterable[Node], wants: Wants) -> Mesh:
+    """Derives peers and routes. The order of the nodes is of no account; names are unique."""
+    nodes = sorted((node for node in others if node.name != own.name), key=lambda node: node.name)
+    claims = _claims(own, nodes, wants.version)
+    behind = {node.name: _won(node, claims) for node in nodes}
+    said = Counter(node.public_key for node in nodes if node.public_key is not None)
+    is_alone = wants.own_key in said
+    left_out, peers, names = [], {}, {}
+    for node in nodes:
+        networks = behind[node.name]
+        reason = _reason(node, said, is_alone=is_alone)
+        if reason is not None:
+            left_out.append(_left(node, reason, networks, nodes))
+        elif node.public_key is not None and node.address is not None:
+            names[node.public_key] = node.name
+            peers[node.public_key] = Peer(
+                public_key=node.public_key,
+                endpoint=Endpoint(node.address, wants.port),
+                allowed_ips=networks,
+                keepalive_seconds=wants.keepalive_seconds,
+            )
+    tunnelled = frozenset(network for peer in peers.values() for network in peer.allowed_ips)
+    clear = frozenset(network for left in left_out for network in left.networks)
+    routes = frozenset(_routes(own.behind(wants.version), tunnelled, clear, is_strict=wants.is_strict))
+    return Mesh(
+        peers=peers,
+        names=names,
+        routes=routes,
+        left_out=tuple(left_out),
+        contested=tuple(
+            Contested(network, names_[0], tuple(names_[1:])) for network, names_ in claims.items() if len(names_) > 1
+        ),
+    )
+
+
+def _claims(own: Node, nodes: Sequence[Node], version: int) -> dict[IPNetwork, list[str]]:
+    """Who claims each network: this node first, for its own must not leave it; then by name."""
+    found: dict[IPNetwork, list[str]] = {}
+    for node in (own, *nodes):
+        for network in sorted(node.behind(version), key=lambda item: (item.network_address, item.prefixlen)):
+            found.setdefault(network, []).append(node.name)
+    return found
+
+
+def _won(node: Node, claims: Mapping[IPNetwork, Sequence[str]]) -> frozenset[IPNetwork]:
+    return frozenset(network for network, names in claims.items() if names[0] == node.name)
+
+
+def _reason(node: Node, said: Mapping[PublicKey, int], *, is_alone: bool) -> Reason | None:
+    if node.has_bad_key:
+        return Reason.BAD_KEY
+    if node.public_key is None:
+        return Reason.NO_KEY
+    if said[node.public_key] > 1:
+        return Reason.DUPLICATE_KEY
+    if is_alone:
+        return Reason.OWN_KEY_TAKEN
+    return Reason.NO_ADDRESS if node.address is None else None
+
+
+def _left(node: Node, reason: Reason, networks: frozenset[IPNetwork], nodes: Iterable[Node]) -> LeftOut:
+    same = node.public_key is not None and reason is Reason.DUPLICATE_KEY
+    others = tuple(other.name for other in nodes if same and other is not node and other.public_key == node.public_key)
+    ordered = tuple(sorted(networks, key=lambda item: (item.network_address, item.prefixlen)))
+    return LeftOut(node=node.name, reason=reason, networks=ordered, others=others)
+
+
+def _routes(
+    own: frozenset[IPNetwork], tunnelled: frozenset[IPNetwork], clear: frozenset[IPNetwork], *, is_strict: bool
+) -> Iterator[Route]:
+    yield from (Route(network, RouteKind.THROW) for network in own)
+    yield from (Route(network, RouteKind.TUNNEL) for network in tunnelled)
+    if is_strict:
+        # Beside the tunnel's as well: the kernel takes a device's routes away with it, and then this one is left.
+        yield from (Route(network, RouteKind.UNREACHABLE) for network in tunnelled | clear)
+    else:
+        yield from (Route(network, RouteKind.THROW) for network in clear)
