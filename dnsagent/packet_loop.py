@@ -2,10 +2,11 @@
 
     queue of answers, query log  ->  AnswerPath  ->  elements, verdicts
     queue of denied packets      ->  DeniedPackets
+    queue of unnamed connections ->  NamedConnections
     link (Unix socket)           ->  Desk
     deadlines                    ->  expire, flush the journal, look at the queues
 
-Whatever ends the loop, every held packet gets its verdict: answers are delivered, denied packets dropped.
+Whatever ends the loop, every held packet gets its verdict: answers are delivered, denied and unjudged packets dropped.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from dnsagent.hold import AnswerPath
 from dnsagent.journal import Journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner, Packet
+from dnsagent.named.connections import NamedConnections
 from dnsagent.poller import Handler, Poller
 from nfq.binding import Binding
 from nfq.log_messages import LoggedPacket
@@ -44,10 +46,11 @@ class Readers:
     answers: SupervisedQueue | None
     denied: SupervisedQueue | None
     log: SupervisedLog
+    named: SupervisedQueue | None = None
 
     def all(self) -> list[Binding[Any]]:
         """Every reader that is there."""
-        return [reader for reader in (self.answers, self.denied, self.log) if reader is not None]
+        return [reader for reader in (self.answers, self.denied, self.named, self.log) if reader is not None]
 
 
 class Service(Protocol):
@@ -85,6 +88,8 @@ class PacketLoop:
         self.counters: Counter[str] = learner.counters
         self.denied = DeniedPackets(learner, self.counters)
         self.answers = AnswerPath(learner, sets, self.denied, self.counters, self._note_learned)
+        self.named = NamedConnections(learner, self.counters)
+        """May be replaced before it runs, by one that sends resets."""
         self.services: list[Service] = []
         self._poller = poller
         self._read_queues = read_queues
@@ -93,6 +98,8 @@ class PacketLoop:
             self._handlers.append((readers.answers, self._on_answers))
         if readers.denied is not None:
             self._handlers.append((readers.denied, self._on_denied))
+        if readers.named is not None:
+            self._handlers.append((readers.named, self._on_named))
         self._watched: dict[int, tuple[int, int]] = {}
         """Generation and descriptor that the poller watches, by the reader's place in `_handlers`."""
         self._next_tick = clock.now()
@@ -100,6 +107,7 @@ class PacketLoop:
         self._log_state = (0, 0)
         """Copies lost and the generation of the log's binding, as last seen."""
         self._denied_generation = 0
+        self._named_generation = 0
         self._is_stopping = False
         self._most = BATCH_LIMIT
         """Packets to read of a socket in this round."""
@@ -118,6 +126,7 @@ class PacketLoop:
                 service.close()
             self.answers.close()
             self.denied.close()
+            self.named.close()
             for reader in self.readers.all():
                 reader.close()
             self.journal.close()
@@ -136,6 +145,7 @@ class PacketLoop:
         now = self.clock.now()
         self.answers.expire(now)
         self.denied.expire(now)
+        self.named.expire(now)
         for service in self.services:
             service.expire(now)
         if now >= self._next_tick:
@@ -148,6 +158,8 @@ class PacketLoop:
             self._on_answers(0)
         if self.readers.denied is not None:
             self._on_denied(0)
+        if self.readers.named is not None:
+            self._on_named(0)
 
     # --- packets ---
 
@@ -174,6 +186,16 @@ class PacketLoop:
                 self._denied_generation = self.readers.denied.generation
                 self.denied.close()
             self.denied.take(batch, now)
+
+    def _on_named(self, events: int) -> None:
+        del events
+        assert self.readers.named is not None
+        now = self.clock.now()
+        with self.readers.named.receive(now) as batch:
+            if self.readers.named.generation != self._named_generation:
+                self._named_generation = self.readers.named.generation
+                self.named.lose_held()
+            self.named.take(batch, now)
 
     def _copies(self, now: Instant, most: int = MAX_COPIES) -> Iterator[LoggedPacket]:
         """The copies that wait; then it notes what was lost before them."""
@@ -207,14 +229,14 @@ class PacketLoop:
         if now >= self._next_observation:
             self._next_observation = Instant(now + OBSERVE_SECONDS)
             table = self._read_queues()
-            for queue in (self.readers.answers, self.readers.denied):
+            for queue in (self.readers.answers, self.readers.denied, self.readers.named):
                 if queue is not None:
                     queue.observe(table, now)
             self.readers.log.observe(now)
 
     def _next_deadline(self) -> Instant:
         soonest = self._next_tick
-        for deadline in (self.answers.next_deadline(), self.denied.next_deadline()):
+        for deadline in (self.answers.next_deadline(), self.denied.next_deadline(), self.named.next_deadline()):
             if deadline is not None and deadline < soonest:
                 soonest = deadline
         for service in self.services:

@@ -25,6 +25,9 @@ class RulePlan:
     allow_private: bool
     shared_by: Pair | None
     """In node scope: the addresses of all endpoints that have the rule."""
+    is_bound: bool = False
+    allows_missing: bool = False
+    refuses_ech: bool = False
 
     def lifetime(self, ttl: int) -> float:
         """How long an address of that TTL lives."""
@@ -109,5 +112,8 @@ def _rule(rule: SnapshotRule, number: int, endpoints: list[EndpointPlan]) -> Rul
         ceiling=rule.ttl_ceiling_seconds,
         extra=rule.extra_ttl_seconds,
         allow_private=rule.allow_private,
+        is_bound=rule.is_bound,
+        allows_missing=rule.allows_missing,
+        refuses_ech=rule.refuses_ech,
         shared_by=shared if rule.scope == "node" else None,
     )

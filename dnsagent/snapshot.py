@@ -60,6 +60,12 @@ class SnapshotRule:
     allow_private: bool = False
     scope: str = "endpoint"
     """`endpoint`: who asked may connect; `node`: every endpoint with this rule may."""
+    is_bound: bool = False
+    """A connection must itself name what the patterns select."""
+    allows_missing: bool = False
+    """Of a bound rule: one that names nothing passes."""
+    refuses_ech: bool = False
+    """Of a bound rule: encrypted greetings do not pass."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +131,13 @@ class Snapshot:
     """NFQUEUE number of held answers (Calico: DNSPacketsNfqueueID)."""
     denied_queue: int = 100
     """NFQUEUE number of held packets that policy would deny (Calico: DNSPolicyNfqueueID)."""
+    named_queue: int = 102
+    """NFQUEUE number of the first packets of connections that must name themselves."""
+    named_mark: int = 0x80000
+    """Mark bit that we give a packet whose connection has named what it may."""
+    unnamed_mark: int = 0x100000
+    """Mark bit that we give a packet whose connection is refused."""
+    max_named_hold_seconds: float = 5.0
     query_group: int = 3
     """NFLOG group of the queries; Calico's flow logs use groups 1 and 2."""
     intercept_port: int = 0

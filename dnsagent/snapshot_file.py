@@ -23,19 +23,16 @@ _PLAIN = (
     "max_elements_per_endpoint", "max_elements", "learn_delay_seconds", "max_hold_seconds", "max_denied_hold_seconds",
 )  # fmt: skip
 _LATER = (
-    "intercept_port",
-    "reads_tcp",
-    "intercept_mark",
-    "intercept_table",
-    "agent_mark",
-    "remembers_aliases",
-    "learns_hints",
-    "fails_closed",
-)
+    "intercept_port", "reads_tcp", "intercept_mark", "intercept_table", "agent_mark", "remembers_aliases",
+    "learns_hints", "fails_closed", "named_queue", "named_mark", "unnamed_mark", "max_named_hold_seconds",
+)  # fmt: skip
 """Not in the files of earlier versions, which say the default by that."""
 _RULE_FIELDS = (
     "set4", "set6", "ttl_floor_seconds", "ttl_ceiling_seconds", "extra_ttl_seconds", "allow_private", "scope",
 )  # fmt: skip
+
+
+_LATER_RULE_FIELDS = ("is_bound", "allows_missing", "refuses_ech")
 
 
 class SnapshotError(ValueError):
@@ -77,8 +74,7 @@ def encode(snapshot: Snapshot) -> str:
     document["forwarder"] = _forwarder(snapshot.forwarder)
     document["endpoints"] = {key: _endpoint(endpoint) for key, endpoint in snapshot.endpoints.items()}
     document["rules"] = {
-        key: {"patterns": sorted(rule.patterns), **{name: getattr(rule, name) for name in _RULE_FIELDS}}
-        for key, rule in snapshot.rules.items()
+        key: {"patterns": sorted(rule.patterns), **_rule_fields(rule)} for key, rule in snapshot.rules.items()
     }
     return json.dumps(document, sort_keys=True)
 
@@ -107,6 +103,17 @@ def _endpoint(endpoint: SnapshotEndpoint) -> dict[str, Any]:
         "is_proxied": endpoint.is_proxied,
         "rules": list(endpoint.rules),
     }
+
+
+def _rule_fields(rule: SnapshotRule) -> dict[str, Any]:
+    return {name: getattr(rule, name) for name in (*_RULE_FIELDS, *_LATER_RULE_FIELDS)}
+
+
+def _rule(key: str, item: Mapping[str, Any]) -> SnapshotRule:
+    later = {name: item[name] for name in _LATER_RULE_FIELDS if name in item}
+    return SnapshotRule(
+        id=key, patterns=tuple(item["patterns"]), **{name: item[name] for name in _RULE_FIELDS}, **later
+    )
 
 
 def _forwarder(options: ForwarderOptions) -> dict[str, Any]:
@@ -143,10 +150,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
             )
             for key, item in document["endpoints"].items()
         },
-        rules={
-            key: SnapshotRule(id=key, patterns=tuple(item["patterns"]), **{name: item[name] for name in _RULE_FIELDS})
-            for key, item in document["rules"].items()
-        },
+        rules={key: _rule(key, item) for key, item in document["rules"].items()},
         **{name: document[name] for name in _PLAIN},
         **{name: document[name] for name in _LATER if name in document},
     )

@@ -100,6 +100,15 @@ class MarkBits:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionMarkBits:
+    """`ct mark & mask op value`: the mark that stays with the connection, of all its packets in both directions."""
+
+    mask: int
+    op: Op
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lookup:
     """`field . field [!=] @set`."""
 
@@ -154,6 +163,14 @@ class Counter:
 @dataclass(frozen=True, slots=True)
 class SetMark:
     """Sets the bits of `mask` in the packet mark to `value`, keeping the others."""
+
+    mask: int
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetConnectionMark:
+    """Sets the bits of `mask` in the connection's mark to `value`, keeping the others; nothing without a connection."""
 
     mask: int
     value: int
@@ -291,6 +308,7 @@ class VerdictMap:
 Match = (
     Compare
     | MarkBits
+    | ConnectionMarkBits
     | Lookup
     | ReversePathMissing
     | SocketTransparent
@@ -305,6 +323,7 @@ Statement = (
     Match
     | Counter
     | SetMark
+    | SetConnectionMark
     | LogToKernel
     | LogToGroup
     | RateLimit

@@ -66,6 +66,7 @@ class Run:
 
     packet: Packet
     mark: int
+    ct_mark: int = 0
     oif: str = ""
     ct_state: str = ""
     is_untracked: bool = False
@@ -106,7 +107,11 @@ def _icmp(run: Run, attribute: str, kind: tuple[int, int]) -> expr.Value | None:
 
 def _of_entry(run: Run, attribute: str) -> expr.Value | None:
     value: expr.Value = getattr(run.packet, attribute)
-    return None if run.ct_state in _WITHOUT_ENTRY else value
+    return value if _has_entry(run) else None
+
+
+def _has_entry(run: Run) -> bool:
+    return run.ct_state not in _WITHOUT_ENTRY
 
 
 _READERS: Mapping[Field, Reader] = {
@@ -127,7 +132,7 @@ _READERS: Mapping[Field, Reader] = {
     Field.ICMPV6_CODE: lambda run: _icmp(run, "icmp_code", _ICMPV6),
     Field.CT_STATE: lambda run: run.ct_state,
     Field.CT_DIRECTION: lambda run: _of_entry(run, "ct_direction"),
-    Field.CT_MARK: lambda run: _of_entry(run, "ct_mark"),
+    Field.CT_MARK: lambda run: run.ct_mark if _has_entry(run) else None,
 }
 
 
@@ -150,6 +155,8 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return _compare(item)
         case expr.MarkBits(mask=mask, op=op, value=value):
             return partial(_mark_bits, mask, value, op is expr.Op.EQ)
+        case expr.ConnectionMarkBits(mask=mask, op=op, value=value):
+            return partial(_connection_mark_bits, mask, value, op is expr.Op.EQ)
         case expr.Lookup(fields=fields, set_name=name, negated=negated):
             if name not in sets:
                 raise SimulationError(f"cannot find set {name}")
@@ -168,6 +175,8 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return partial(_is_translated, negated)
         case expr.SetMark(mask=mask, value=value):
             return partial(_set_mark, mask, value)
+        case expr.SetConnectionMark(mask=mask, value=value):
+            return partial(_set_connection_mark, mask, value)
         case expr.LogToKernel(prefix=prefix):
             return partial(_log, prefix)
         case expr.LogToGroup(group=group):
@@ -217,9 +226,20 @@ def _set_mark(mask: int, value: int, run: Run) -> bool:
     return True
 
 
+def _set_connection_mark(mask: int, value: int, run: Run) -> bool:
+    """Without an entry nothing happens, and the rule goes on (kernel: nft_ct_set_eval)."""
+    if _has_entry(run):
+        run.ct_mark = run.ct_mark & ~mask & 0xFFFFFFFF | value
+    return True
+
+
+def _connection_mark_bits(mask: int, value: int, is_equal: bool, run: Run) -> bool:  # noqa: FBT001
+    return _has_entry(run) and (run.ct_mark & mask == value) is is_equal
+
+
 def _is_translated(negated: bool, run: Run) -> bool:  # noqa: FBT001
     """A packet without an entry has no status to ask for, neither way (kernel: nft_ct.c, NFT_BREAK)."""
-    return run.ct_state not in _WITHOUT_ENTRY and run.packet.is_translated is not negated
+    return _has_entry(run) and run.packet.is_translated is not negated
 
 
 def _mark_bits(mask: int, value: int, is_equal: bool, run: Run) -> bool:  # noqa: FBT001

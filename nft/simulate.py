@@ -53,6 +53,8 @@ class Outcome:
     end: End
     trace: tuple[Step, ...]
     mark: int
+    ct_mark: int = 0
+    """Of its connection."""
     queue: int | None = None
     """The queue that it went to last."""
     logs: tuple[str, ...] = ()
@@ -135,9 +137,11 @@ class Simulator:
         Raises:
             SimulationError: the listener repeats without end.
         """
-        run = Run(packet, packet.mark)
+        run = Run(packet, packet.mark, packet.ct_mark)
         end = self._through(run, hooks, listener, only)
-        return Outcome(end=end, trace=tuple(run.trace), mark=run.mark, queue=run.queue, logs=tuple(run.logs))
+        return Outcome(
+            end=end, trace=tuple(run.trace), mark=run.mark, ct_mark=run.ct_mark, queue=run.queue, logs=tuple(run.logs)
+        )
 
     def _through(self, run: Run, hooks: Sequence[str], listener: Listener | None, only: Collection[str] | None) -> End:
         for hook in hooks:

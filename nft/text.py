@@ -102,6 +102,8 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
             return _compare(field, op, wanted)
         case expr.MarkBits(mask=mask, op=op, value=wanted):
             return f"meta mark & {mask:#010x} {op.value} {wanted:#010x}"
+        case expr.ConnectionMarkBits(mask=mask, op=op, value=wanted):
+            return f"ct mark & {mask:#010x} {op.value} {wanted:#010x}"
         case expr.Lookup(fields=fields, set_name=name, negated=negated):
             return f"{_fields(fields)} {'!= ' if negated else ''}@{name}"
         case expr.ReversePathMissing():
@@ -123,6 +125,8 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
             return "counter"
         case expr.SetMark(mask=mask, value=wanted):
             return f"meta mark set meta mark & {~mask & 0xFFFFFFFF:#010x} | {wanted:#010x}"
+        case expr.SetConnectionMark(mask=mask, value=wanted):
+            return f"ct mark set ct mark & {~mask & 0xFFFFFFFF:#010x} | {wanted:#010x}"
         case expr.LogToKernel(prefix=prefix, level=level):
             return f"log prefix {_prefix(prefix)} level {level}"
         case expr.LogToGroup():

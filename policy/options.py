@@ -6,6 +6,9 @@
 | `dns.tidegate.io/allow-private` | `true` or `false` |
 | `dns.tidegate.io/scope` | `endpoint` (who asked may connect) or `node` (all endpoints under the rule may) |
 | `dns.tidegate.io/mode` | `proxy`: the policy's workloads have their DNS questions answered by the node's forwarder |
+| `dns.tidegate.io/sni` | `bind`: a connection to a learned address must itself name one of the rule's names |
+| `dns.tidegate.io/sni-missing` | `deny` (default) or `allow`: a TLS greeting or HTTP request that names nothing |
+| `dns.tidegate.io/sni-ech` | `outer` (default): the name that is readable counts; `deny`: encrypted ones are refused |
 | `dns.tidegate.io/wildcard` | `labels` (`*` spans one or more labels) or `single-label` |
 """
 
@@ -15,10 +18,15 @@ from typing import Literal
 
 from policy.domains import Wildcard
 from policy.errors import DecodeError
-from policy.rules import DomainOptions
+from policy.rules import DomainOptions, NameBinding
 
 PREFIX = "dns.tidegate.io/"
-_KEYS = frozenset(("ttl-floor", "ttl-ceiling", "extra-ttl", "allow-private", "scope", "wildcard", "mode"))
+_KEYS = frozenset(
+    (
+        "ttl-floor", "ttl-ceiling", "extra-ttl", "allow-private", "scope", "wildcard", "mode", "sni", "sni-missing",
+        "sni-ech",
+    )
+)  # fmt: skip
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
 _DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -47,6 +55,7 @@ def domain_options(annotations: Mapping[str, str]) -> DomainOptions:
         extra_ttl_seconds=_duration(ours, "extra-ttl"),
         allow_private=_choice(ours, "allow-private", ("true", "false")) == "true",
         scope=_scope(ours),
+        binding=_binding(ours),
     )
 
 
@@ -89,6 +98,17 @@ def _choice(ours: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str 
     if value is not None and value not in choices:
         raise AnnotationError(PREFIX + key, f"{value!r} is none of {', '.join(choices)}")
     return value
+
+
+def _binding(ours: Mapping[str, str]) -> NameBinding | None:
+    missing = _choice(ours, "sni-missing", ("deny", "allow"))
+    encrypted = _choice(ours, "sni-ech", ("outer", "deny"))
+    if _choice(ours, "sni", ("bind",)) is None:
+        for key in ("sni-missing", "sni-ech"):
+            if key in ours:
+                raise AnnotationError(PREFIX + key, f"it says nothing without {PREFIX}sni: bind")
+        return None
+    return NameBinding(allows_missing=missing == "allow", refuses_ech=encrypted == "deny")
 
 
 def _wildcard(ours: Mapping[str, str]) -> Wildcard:

@@ -134,6 +134,8 @@ class CompiledRule:
     source: EntityMatch = EntityMatch()
     destination: EntityMatch = EntityMatch()
     annotations: tuple[tuple[str, str], ...] = ()
+    is_bound: bool = False
+    """A connection to a learned address that it allows must name itself; see `NameBinding`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +243,16 @@ SetMember = IPNetwork | AddressPort
 
 
 @dataclass(frozen=True, slots=True)
+class NameBinding:
+    """A connection to a learned address must itself name what its rule allows: in TLS by SNI, in HTTP by Host."""
+
+    allows_missing: bool = False
+    """A TLS greeting without SNI (RFC 6066 3), or an HTTP request without Host, passes."""
+    refuses_ech: bool = False
+    """A greeting with an encrypted one inside (ECH, or what looks like it) is refused whatever name is readable."""
+
+
+@dataclass(frozen=True, slots=True)
 class DomainOptions:
     """How addresses learned for a set of names live; None means the node's setting. Seconds."""
 
@@ -250,6 +262,7 @@ class DomainOptions:
     allow_private: bool = False
     """Admits RFC 1918 and ULA addresses; loopback, link-local, multicast and the like stay refused."""
     scope: Literal["endpoint", "node"] | None = None
+    binding: NameBinding | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,9 @@ Each criterion is named as in the document (`destination.ports`), so that a trac
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from policy import options
 from policy.evaluate.names import Knowledge
 from policy.evaluate.packet import ICMP, ICMPV6, Packet
 from policy.evaluate.path import Place
@@ -71,6 +72,13 @@ class _Side:
 def why_not(rule: Rule, question: Question) -> str | None:
     """The first criterion of the rule that the packet fails; None if the rule matches."""
     return next((name for name, is_met in _criteria(rule, question) if not is_met), None)
+
+
+def must_name_itself(rule: Rule, question: Question) -> bool:
+    """Whether a rule that matches does so by a learned name alone, and its policy binds connections to names."""
+    if options.domain_options(question.owner.annotations).binding is None:
+        return False
+    return why_not(rule, replace(question, knowledge=Knowledge(question.world, ()))) is not None
 
 
 def _criteria(rule: Rule, question: Question) -> Iterator[Criterion]:

@@ -57,6 +57,8 @@ class TraceStep:
     """For NOT_MATCHED, the first criterion that failed, as `destination.ports`."""
     at: str = ""
     """The host endpoint that was asked, and where; "" is a workload."""
+    must_name: bool = False
+    """It allows because of a learned name, on condition that the connection names an allowed one itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +69,11 @@ class DirectionVerdict:
     trace: tuple[TraceStep, ...]
     staged: tuple[TraceStep, ...] = ()
     """The walk as it would be if staged policies were enforced; empty where that is the same walk."""
+
+    @property
+    def must_name(self) -> bool:
+        """Whether the connection must name itself before its data pass: one who allowed it says so."""
+        return any(step.must_name for step in self.trace)
 
     @property
     def deciding(self) -> TraceStep:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import assert_never
 
-from policy.evaluate.match import Question, why_not
+from policy.evaluate.match import Question, must_name_itself, why_not
 from policy.evaluate.path import Place
 from policy.evaluate.select import is_subject
 from policy.evaluate.verdict import DECIDING, DENYING, DirectionVerdict, Happened, TraceStep
@@ -108,7 +108,8 @@ def _rule_steps(
     for index, rule in enumerate(rules):
         reason = why_not(rule, asked)
         happened = _HAPPENED[rule.action] if reason is None else Happened.NOT_MATCHED
-        yield TraceStep(happened=happened, policy=identity, rule=index, reason=reason or "")
+        must_name = happened is Happened.ALLOWED and must_name_itself(rule, asked)
+        yield TraceStep(happened=happened, policy=identity, rule=index, reason=reason or "", must_name=must_name)
 
 
 def _rules(policy: Policy, direction: Direction) -> tuple[Rule, ...]:

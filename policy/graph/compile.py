@@ -108,6 +108,7 @@ class _Compiler:
         if not families or rule.source.domains or (rule.destination.domains and not self._may_name(rule)):
             return None
         annotations = rule.metadata.annotations if rule.metadata else {}
+        domain_set = self._domain_set(rule)
         return CompiledRule(
             id=RuleID(self.source.tier, self.source.id, self.direction, index),
             action=rule.action,
@@ -117,9 +118,13 @@ class _Compiler:
             icmp=_icmp(rule.icmp),
             not_icmp=_icmp(rule.not_icmp),
             source=self._entity(rule, rule.source, families, domain_set=None),
-            destination=self._entity(rule, rule.destination, families, domain_set=self._domain_set(rule)),
+            destination=self._entity(rule, rule.destination, families, domain_set=domain_set),
             annotations=tuple(sorted(annotations.items())),
+            is_bound=domain_set is not None and self._binds(),
         )
+
+    def _binds(self) -> bool:
+        return options.domain_options(self.source.owner.annotations).binding is not None
 
     def _may_name(self, rule: Rule) -> bool:
         return self.direction is Direction.EGRESS and rule.action is Action.ALLOW

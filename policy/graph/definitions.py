@@ -95,6 +95,7 @@ class DomainDefinition:
             str(options.allow_private),
             str(options.scope),
             *(("staged",) if self.is_staged else ()),
+            *((str(options.binding),) if options.binding else ()),
         )
         return DomainSetID(unique_id("d", "\n".join(content)))
 

@@ -113,7 +113,8 @@ class Knowledge:
         if status is None:
             return PacketsView(state="starting" if self.keeper.starts else "absent")
         queues = Machine().queues() or {}
-        ours = (self.situation.render.answer_queue, self.situation.render.denied_queue)
+        render = self.situation.render
+        ours = (render.answer_queue, render.denied_queue, render.named_queue)
         return PacketsView(
             state="running",
             pid=status.pid,

@@ -166,9 +166,9 @@ class PacketClient:
         return True
 
 
-def bindings(snapshot: Snapshot) -> tuple[str, int, int, int]:
+def bindings(snapshot: Snapshot) -> tuple[str, int, int, int, int]:
     """What a packet process is bound to from its start: another value needs another process."""
-    return (snapshot.table, snapshot.answer_queue, snapshot.denied_queue, snapshot.query_group)
+    return (snapshot.table, snapshot.answer_queue, snapshot.denied_queue, snapshot.named_queue, snapshot.query_group)
 
 
 def rebound(snapshot: Snapshot, other: Snapshot) -> Snapshot:
@@ -178,6 +178,7 @@ def rebound(snapshot: Snapshot, other: Snapshot) -> Snapshot:
         table=other.table,
         answer_queue=other.answer_queue,
         denied_queue=other.denied_queue,
+        named_queue=other.named_queue,
         query_group=other.query_group,
     )
 

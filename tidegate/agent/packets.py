@@ -13,6 +13,7 @@ import secrets
 import signal
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from ipaddress import ip_address
 from pathlib import Path
 
 import structlog
@@ -25,6 +26,8 @@ from dnsagent.journal import Journal, read_journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner
 from dnsagent.link import LinkError, LinkServer, is_listening
+from dnsagent.named.connections import NamedConnections, Refusal
+from dnsagent.named.resets import ResetSender
 from dnsagent.packet_loop import PacketLoop, Readers
 from dnsagent.plan import Plan, make_plan
 from dnsagent.plan_change import permissions
@@ -49,6 +52,8 @@ SNAPSHOT, JOURNAL, SOCKET = "snapshot.json", "names.journal", "packets.sock"
 ANSWER_QUEUE_LENGTH = 8192
 """A pause of the process of 100 ms at 50,000 answers a second overflows nothing; what overflows passes unlearned."""
 DENIED_QUEUE_LENGTH = 2048
+NAMED_QUEUE_LENGTH = 8192
+"""Above what is held by design; what overflows is dropped, and sent again by TCP."""
 DESCRIPTORS = 8192
 
 log = structlog.get_logger()
@@ -104,6 +109,8 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
         clock=clock,
         poller=poller,
     )
+    resets = ResetSender(plan.snapshot.agent_mark)
+    loop.named = NamedConnections(learner, loop.counters, resets.send, _note_refusal)
     proxy = Proxy(learner, loop.answers.learn, clock, poller, _steer, lambda: secrets.randbits(16), _suspect)
     interceptor = Interceptor(
         learner, lambda packet, now: loop.answers.learn((packet,), now), clock, poller, _steer, proxy.take
@@ -126,6 +133,7 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Reader
     denied = QueueSettings(
         number=snapshot.denied_queue, default=DROP, max_length=DENIED_QUEUE_LENGTH, copy_bytes=128, gso=True
     )
+    named = QueueSettings(number=snapshot.named_queue, default=DROP, max_length=NAMED_QUEUE_LENGTH)
     queries = LogSettings(group=snapshot.query_group)
     has_queues = features.nfnetlink_queue
     return Readers(
@@ -133,12 +141,24 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Reader
         if has_queues
         else None,
         denied=SupervisedQueue(denied.number, lambda counters: RawQueue(denied, counters), now) if has_queues else None,
+        named=SupervisedQueue(named.number, lambda counters: RawQueue(named, counters), now) if has_queues else None,
         log=SupervisedLog(queries.group, lambda counters: RawLog(queries, counters), now),
     )
 
 
 def _suspect(endpoint: str, domain: str, score: int) -> None:
     log.warning("DNS looks like a tunnel", endpoint=endpoint, domain=domain, score=score)
+
+
+def _note_refusal(refusal: Refusal) -> None:
+    log.warning(
+        "connection refused for its name",
+        endpoint=refusal.endpoint,
+        destination=str(ip_address(refusal.destination)),
+        port=refusal.port,
+        reason=refusal.reason,
+        name=None if refusal.name is None else refusal.name.decode("ascii"),
+    )
 
 
 def _steer(mark: int, table: int) -> None:

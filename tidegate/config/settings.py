@@ -24,7 +24,7 @@ from tidegate.config.servers import SystemResolvers, TrustedServerName, server
 T = TypeVar("T")
 
 LOG_PREFIX_PATTERN = r"[a-zA-Z0-9%: /_-]*"
-MARK_BITS = 5
+MARK_BITS = 7
 """One for Pass, one for packets that were held once, one for what host endpoints allowed before conntrack or DNAT; at
 the other end of the mask one for packets handed to a listener here, one for packets of the packet process's sockets."""
 
@@ -227,6 +227,14 @@ class Settings:
     dns_packets_nfqueue_id: int = _knob(
         "dnsPacketsNfqueueID", _DNS, kinds.integer(0, 65535), 101, "NFQUEUE number of held DNS answers."
     )
+    dns_named_nfqueue_id: int = _knob(
+        "dnsNamedNfqueueID", _DNS, kinds.integer(0, 65535), 102,
+        "NFQUEUE number of the first packets of connections that must name themselves (dns.tidegate.io/sni).",
+    )  # fmt: skip
+    dns_named_max_hold_seconds: float = _knob(
+        "dnsNamedMaxHoldDuration", _DNS, kinds.duration("ms", 0.01), 5.0,
+        "A connection that has begun to name itself and has not ended by then is refused.",
+    )  # fmt: skip
     dns_packets_nfqueue_max_hold_seconds: float = _knob(
         "dnsPacketsNfqueueMaxHoldDuration", _DNS, kinds.duration("ms", 0.01), 3.0,
         "An answer that could not be learned by then is delivered unlearned: names resolve whatever fails.",
@@ -397,7 +405,8 @@ class Settings:
     vxlan_port: int = _knob("vxlanPort", _POLICY, kinds.integer(1, 65535), 4789, "Where nodes receive VXLAN, over UDP.")
     nftables_mark_mask: int = _knob(
         "nftablesMarkMask", _POLICY, kinds.integer(1, 0xFFFFFFFF, is_hex=True), 0xFFFF0000,
-        "The bits of the packet mark that are ours; other programs must leave them alone. At least five are needed.",
+        "The bits of the packet mark that are ours; other programs must leave them alone, there and in the mark of "
+        "connections. At least seven are needed.",
     )  # fmt: skip
     nftables_refresh_interval_seconds: float = _knob(
         "nftablesRefreshInterval", _POLICY, kinds.duration(), 180.0,
@@ -443,6 +452,8 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
         found.append(("dnsTTLFloor", "cannot be above dnsTTLCeiling"))
     if settings.dns_policy_nfqueue_id == settings.dns_packets_nfqueue_id:
         found.append(("dnsPolicyNfqueueID", "cannot be the same as dnsPacketsNfqueueID"))
+    if settings.dns_named_nfqueue_id in (settings.dns_policy_nfqueue_id, settings.dns_packets_nfqueue_id):
+        found.append(("dnsNamedNfqueueID", "cannot be the same as dnsPolicyNfqueueID or dnsPacketsNfqueueID"))
     if settings.nftables_mark_mask.bit_count() < MARK_BITS:
         found.append(("nftablesMarkMask", f"cannot do with fewer than {MARK_BITS} bits"))
     return found

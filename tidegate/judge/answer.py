@@ -44,6 +44,8 @@ class DirectionAnswer:
     trace: tuple[Step, ...]
     staged: tuple[Step, ...] = ()
     """The walk with staged policies, where it is another one; of the simulation, only what they counted."""
+    must_name: bool = False
+    """The connection's data pass when it has named an allowed name itself (SNI, Host)."""
     hits: tuple[Hit, ...] = ()
     """The decisions in Calico's form; of the reference only, for rules that count do not tell of the others."""
 
@@ -53,16 +55,17 @@ class DirectionAnswer:
         return next((step for step in reversed(self.trace) if step.happened in DECIDING), self.trace[-1])
 
     @property
-    def decision(self) -> tuple[bool, str, PolicyID | None, int]:
+    def decision(self) -> tuple[bool, str, PolicyID | None, int, bool]:
         """What two oracles must agree on."""
         step = self.deciding
-        return (self.is_allowed, step.tier, step.policy, step.rule)
+        return (self.is_allowed, step.tier, step.policy, step.rule, self.is_allowed and self.must_name)
 
     @property
     def document(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
             "verdict": word(is_allowed=self.is_allowed),
+            **({"must_name": True} if self.is_allowed and self.must_name else {}),
             **_place(self.deciding),
             "trace": [step.document for step in self.trace],
             "staged": [step.document for step in self.staged],
@@ -129,6 +132,7 @@ def _direction(verdict: DirectionVerdict | None, *, is_pending: bool) -> Directi
         is_allowed=verdict.is_allowed,
         trace=_steps(verdict.trace),
         staged=_steps(verdict.staged),
+        must_name=verdict.must_name,
         hits=hits(verdict.trace, is_pending=is_pending),
     )
 

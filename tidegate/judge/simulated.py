@@ -9,7 +9,7 @@ heard even if one denies. Between two workloads of one node the base chains are 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 
-from nft import matching, simulate
+from nft import expr, matching, simulate
 from policy.evaluate import LearnedName, Links, Packet
 from policy.hosts import owner
 from policy.resources.metadata import Resource
@@ -109,6 +109,7 @@ class _Node:
         self._protected = {identity: host.endpoint.interfaces for identity, host in state.host_endpoints.items()}
         renamed = {identity: self._renamed(known) for identity, known in state.endpoints.items()}
         state = replace(state, endpoints=renamed)
+        self._settings = settings
         self._steps, self._on_trial = spoken(state), spoken_on_trial(state)
         self._simulator = simulate.Simulator(render_table(state, settings), learned_elements(state, learned))
 
@@ -122,11 +123,20 @@ class _Node:
         self, packet: Packet, way_in: str, way_out: str, hooks: tuple[str, ...], only: Collection[str] | None = None
     ) -> DirectionAnswer:
         """What becomes of a packet between two interfaces of the node; "" is the host itself."""
-        outcome = self._simulator.run(_seen(packet, way_in, way_out), hooks, only=only)
+        outcome = self._simulator.run(_seen(packet, way_in, way_out), hooks, self._answered, only=only)
         trace = tuple(self._steps[step.comment] for step in outcome.trace if step.comment in self._steps)
         is_allowed = outcome.end is simulate.End.ACCEPT
         counted = tuple(self._on_trial[step.comment] for step in outcome.trace if step.comment in self._on_trial)
-        return DirectionAnswer(is_allowed=is_allowed, trace=trace or (_unspoken(outcome),), staged=counted)
+        must_name = bool(outcome.ct_mark & self._settings.bound_mark)
+        return DirectionAnswer(
+            is_allowed=is_allowed, trace=trace or (_unspoken(outcome),), staged=counted, must_name=must_name
+        )
+
+    def _answered(self, queue: expr.Queue, mark: int) -> simulate.Answered:
+        """What the packet process says of a first packet: it carries no data, so a connection may be opened with it."""
+        del mark
+        is_opening = queue.number == self._settings.named_queue
+        return simulate.Answered(simulate.Answer.ACCEPT if is_opening else simulate.Answer.DROP)
 
     def _renamed(self, known: EndpointPolicy) -> EndpointPolicy:
         """Under a name of its own: on paper two endpoints may claim one interface, or have none yet."""

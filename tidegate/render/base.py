@@ -7,6 +7,8 @@
     forward        1  filter-delivery     what the receiver's policy lets in    -> to-.. li-.. ti-.. pi-..
     input          0  filter-input        the sender's policy, towards its host -> from-.. as above
     input          1  filter-host         whether workloads may reach their own host at all
+    forward        3  named-forward        whether a connection has named itself, where a rule demands it
+    input          3  named-input          likewise
     output         0  filter-output       the host's own packets to workloads: not filtered, but for DNS that the packet
                                           process passes on in a workload's name
     postrouting  110  dns-postrouting     DNS answers wait here until their addresses are in the sets
@@ -25,7 +27,7 @@ from nft import expr
 from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Chain, Hook, Rule
 from tidegate.config.settings import DenyAction, HostAction, SourceCheck
-from tidegate.render import names
+from tidegate.render import named, names
 from tidegate.render.dns import answer_rules, query_rules
 from tidegate.render.ended import asked_first, ended_chains
 from tidegate.render.hosts import empty_chains
@@ -52,6 +54,7 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         Chain("filter-host", _host(settings), Hook("filter", "input", 1)),
         Chain("filter-output", (*asked_first(settings), *output_rules(settings)), Hook("filter", "output", 0)),
         *empty_chains(),
+        *named.empty_chains(),
         Chain("dns-postrouting", answer_rules(settings), Hook("filter", "postrouting", 110)),
         Chain(names.NEIGHBOURS, _neighbour_types()),
         Chain(names.DENY_EGRESS, _deny_egress(settings)),

@@ -67,6 +67,13 @@ def families(rule: CompiledRule) -> tuple[Family | None, ...]:
     return (None,)
 
 
+def is_learned(rule: CompiledRule, condition: Conjunction) -> bool:
+    """Whether this one of the rule's conditions is about addresses that were learned."""
+    domains = rule.destination.domain_set
+    learned = () if domains is None else tuple(names.domain_set(domains, family.version) for family in FAMILIES)
+    return any(isinstance(atom, expr.Lookup) and atom.set_name in learned for atom in condition)
+
+
 def names_addresses(entity: EntityMatch) -> bool:
     """Whether the side is about addresses, which exist only in a family."""
     return bool(

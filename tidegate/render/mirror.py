@@ -56,6 +56,8 @@ class Mirror:
     """Policies with names to learn."""
     proxying: set[PolicyID] = field(default_factory=set)
     """Policies whose workloads are answered by the forwarder."""
+    binding: set[PolicyID] = field(default_factory=set)
+    """Policies whose connections must name themselves."""
     dirty: Dirty = field(default_factory=Dirty)
     _users: defaultdict[str, set[EndpointID | tuple[HostEndpointID, HostPlace]]] = field(
         default_factory=lambda: defaultdict(set)
@@ -74,6 +76,9 @@ class Mirror:
             self.policies.pop(policy_id, None)
         else:
             self.policies[policy_id] = policy
+        self.binding.discard(policy_id)
+        if policy is not None and not policy.is_staged and any(rule.is_bound for rule in policy.egress):
+            self.binding.add(policy_id)
         for direction in Direction:
             self._put_outline(policy_id, direction, outline(policy, direction) if policy else None)
         self._put_trait(self.naming, policy_id, has_it=policy is not None and bool(domain_sets(policy)))

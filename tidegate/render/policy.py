@@ -14,7 +14,8 @@ from tidegate.config.settings import DenyAction
 from tidegate.render import log, names
 from tidegate.render.content import ContentSets
 from tidegate.render.fragment import Fragment
-from tidegate.render.match import conditions
+from tidegate.render.match import conditions, is_learned
+from tidegate.render.named import bind
 from tidegate.render.settings import RenderSettings
 
 
@@ -35,7 +36,14 @@ def rules_of(policy: CompiledPolicy, direction: Direction) -> tuple[CompiledRule
 def _chain(policy: CompiledPolicy, direction: Direction, content: ContentSets, settings: RenderSettings) -> Chain:
     is_profile = policy.id.kind == names.PROFILE_KIND
     rules = [
-        Rule((*condition, *_verdict(rule, policy.stage, settings, is_profile=is_profile)), names.comment(rule.id))
+        Rule(
+            (
+                *condition,
+                *((bind(settings),) if rule.is_bound and is_learned(rule, condition) else ()),
+                *_verdict(rule, policy.stage, settings, is_profile=is_profile),
+            ),
+            names.comment(rule.id),
+        )
         for rule in rules_of(policy, direction)
         for condition in conditions(rule, content)
     ]

@@ -16,7 +16,7 @@ from typing import assert_never
 from nft.model import Set, Table
 from policy import rules
 from policy.rules import Direction, EndpointID, HostEndpointID, IPSetID
-from tidegate.render import names, sets
+from tidegate.render import named, names, sets
 from tidegate.render.base import limitable_chains
 from tidegate.render.endpoint import render_chains, render_interface
 from tidegate.render.fragment import EMPTY, Fragment, TableChange, has_elements
@@ -41,7 +41,7 @@ class Renderer:
         self._mirror = Mirror()
         self._ledger = Ledger()
         self._members = Members()
-        self._base = {chain.name: chain for chain in (*empty_chains(), *limitable_chains(settings))}
+        self._base = {chain.name: chain for chain in (*empty_chains(), *named.empty_chains(), *limitable_chains(settings))}
         """Base chains that parts of the node add to, without them."""
         self._limited: set[str] = set()
         """Interfaces whose packets are limited."""
@@ -141,6 +141,8 @@ class Renderer:
             self._ledger.put(("endpoint", endpoint), self._endpoint(endpoint))
         for host in dirty.hosts:
             self._ledger.put(("host", host), self._host(host))
+        if dirty.policies:
+            self._ledger.put("named", named.render_named(self._settings) if mirror.binding else EMPTY)
         if dirty.hosts:
             self._ledger.put("hosts", self._host_base())
         for interface in dirty.interfaces:

@@ -37,6 +37,14 @@ class RenderSettings:
     tcp_connections_burst: int = 400
     host_mark: int = 0x40000
     """Mark bit of a packet that doNotTrack or preDNAT policy allowed: host endpoints' later policy leaves it alone."""
+    named_mark: int = 0x80000
+    """Mark bit of a packet whose connection has named what it may; of a connection: it has."""
+    unnamed_mark: int = 0x100000
+    """Mark bit of a packet whose connection has not, and is refused; of a connection: it is."""
+    bound_mark: int = 0x10000
+    """Mark bit of a connection that must name itself. Marks of packets and of connections are two different things."""
+    named_queue: int = 102
+    """NFQUEUE number of the first packets of connections that must name themselves."""
     answer_queue: int = 101
     """NFQUEUE number of held DNS answers (Calico: DNSPacketsNfqueueID)."""
     denied_queue: int = 100
@@ -115,7 +123,7 @@ def from_configuration(
     settings: Settings, trusted_servers: tuple[TrustedServer, ...], *, table_name: str = "tidegate"
 ) -> RenderSettings:
     """The configuration as the renderer wants it; the servers' names have been resolved to addresses by the caller."""
-    pass_mark, repeated_mark, host_mark = _lowest_bits(settings.nftables_mark_mask)
+    pass_mark, repeated_mark, host_mark, named_mark, unnamed_mark = _lowest_bits(settings.nftables_mark_mask)
     intercept_mark, agent_mark = _highest_bits(settings.nftables_mark_mask)
     limit = settings.log_action_rate_limit
     return RenderSettings(
@@ -129,6 +137,10 @@ def from_configuration(
         closes_without_forwarder=settings.dns_proxy_fail_closed,
         closes_without_learner=settings.dns_fail_closed,
         host_mark=host_mark,
+        named_mark=named_mark,
+        unnamed_mark=unnamed_mark,
+        bound_mark=pass_mark,
+        named_queue=settings.dns_named_nfqueue_id,
         answer_queue=settings.dns_packets_nfqueue_id,
         denied_queue=settings.dns_policy_nfqueue_id,
         query_group=settings.dns_query_log_group,
@@ -155,12 +167,14 @@ def from_configuration(
     )
 
 
-def _lowest_bits(mask: int) -> tuple[int, int, int]:
-    """The three lowest bits of the mask. The configuration has checked that there are so many."""
-    first = mask & -mask
-    second = (mask ^ first) & -(mask ^ first)
-    rest = mask ^ first ^ second
-    return first, second, rest & -rest
+def _lowest_bits(mask: int) -> tuple[int, int, int, int, int]:
+    """The five lowest bits of the mask. The configuration has checked that there are so many."""
+    found = []
+    for _ in range(5):
+        found.append(mask & -mask)
+        mask ^= found[-1]
+    first, second, third, fourth, fifth = found
+    return first, second, third, fourth, fifth
 
 
 def _highest_bits(mask: int) -> tuple[int, int]:

@@ -85,6 +85,10 @@ class SnapshotBuilder:
             guarded_networks=settings.dns_guard_networks,
             answer_queue=render.answer_queue,
             denied_queue=render.denied_queue,
+            named_queue=render.named_queue,
+            named_mark=render.named_mark,
+            unnamed_mark=render.unnamed_mark,
+            max_named_hold_seconds=settings.dns_named_max_hold_seconds,
             query_group=render.query_group,
             intercept_port=render.intercept_port if render.intercepts else 0,
             reads_tcp=render.reads_tcp,
@@ -162,6 +166,9 @@ def _rule(domain_set: DomainSet, settings: Settings) -> SnapshotRule:
         extra_ttl_seconds=_or(options.extra_ttl_seconds, settings.dns_extra_ttl_seconds),
         allow_private=options.allow_private,
         scope=options.scope or "endpoint",
+        is_bound=options.binding is not None,
+        allows_missing=options.binding is not None and options.binding.allows_missing,
+        refuses_ech=options.binding is not None and options.binding.refuses_ech,
     )
 
 

@@ -1,0 +1,331 @@
+"""Connections that must name themselves: held from the client's first data until they have, then judged once.
+
+    SYN, ACK, FIN without data   go on: a connection is allowed to open
+    data                         held until they say a name, or that there is none, or nonsense, or their time is over
+    named what it may            all that is held goes through its base chain again, marked: the kernel remembers
+    else                         likewise, with the other mark; both ends get a reset
+
+A connection whose beginning was not seen is refused: without the number of its first byte nobody knows what its server
+read before. UDP names nothing that is read here, so it is refused; a browser falls back from QUIC to TCP.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Final
+
+from dnsagent.learn import Learner
+from dnsagent.named.judgement import objection
+from dnsagent.named.resets import resets
+from dnsagent.named.spoken import UnspokenError
+from dnsagent.named.stream import FirstBytes, Segment
+from nfq.errors import PacketError
+from nfq.headers import TCP, IpHeader, TcpHeader, read_ip, read_tcp
+from nfq.held import DROP, HeldBatch, HeldPacket
+from nfq.holder import Holder
+from reconcile.instant import Instant
+
+MAX_FLOWS: Final = 16_384
+MAX_FLOWS_PER_ENDPOINT: Final = 1_024
+"""Connections that are open and have not said anything. Beyond it the endpoint's oldest are forgotten: refused, should
+they speak."""
+MAX_HELD: Final = 4_096
+MAX_HELD_PER_ENDPOINT: Final = 512
+REMEMBERED_SECONDS: Final = 10.0
+"""How long a judgement is remembered for packets that were in the queue before it; the kernel remembers it for good."""
+MAX_NOTICES_PER_SECOND: Final = 20
+_FIN, _SYN, _RST = 1, 2, 4
+_BACKSTOP_SECONDS: Final = 60.0
+
+Flow = tuple[bytes, bytes, int, int]
+"""Source, destination and their ports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What happened to a connection, for the record."""
+
+    endpoint: str
+    destination: bytes
+    port: int
+    reason: str
+    name: bytes | None
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one connection."""
+
+    first: FirstBytes
+    packets: list[HeldPacket] = field(default_factory=list)
+    head: tuple[IpHeader, TcpHeader] | None = None
+    """Of the first packet that is held."""
+    verdict: bool | None = None
+    until: Instant = field(default=Instant(0.0))
+    """Of a judged one: when it is forgotten. Of one that holds packets: when it is refused."""
+
+
+class NamedConnections:
+    """The connections that are not judged yet. Holds state and packets; sends resets by the function it is given."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        counters: Counter[str],
+        send: Callable[[Iterable[bytes]], None] = lambda _: None,
+        notice: Callable[[Refusal], None] = lambda _: None,
+    ) -> None:
+        self._learner = learner
+        self._counters = counters
+        self._send = send
+        self._notice = notice
+        self._flows: dict[Flow, _State] = {}
+        self._by_source: dict[bytes, dict[Flow, None]] = {}
+        self._holding: dict[Flow, None] = {}
+        """Those with packets, in the order of their time limits."""
+        self._judged: dict[Flow, None] = {}
+        """Likewise the judged ones."""
+        self._holder = Holder(limit=MAX_HELD, at_deadline=DROP)
+        self._held_of: Counter[bytes] = Counter()
+        self._notices_until = Instant(0.0)
+        self._notices = 0
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def take(self, batch: HeldBatch, now: Instant) -> None:
+        """Decides or keeps every packet of the batch."""
+        for packet in batch:
+            self._counters["named-packets"] += 1
+            try:
+                ip = read_ip(packet.payload)
+                tcp = read_tcp(ip.transport) if ip.protocol == TCP and not ip.is_fragment else None
+            except PacketError:
+                packet.drop()
+                continue
+            if tcp is None or ip.is_cut:
+                self._refuse_other(packet, ip, now)
+            else:
+                self._take(packet, ip, tcp, now)
+
+    def expire(self, now: Instant) -> None:
+        """Refuses those that began to speak and did not end in time; forgets those judged long enough ago."""
+        for flow in self._due(self._holding, now):
+            self._refuse(flow, "timeout", now)
+        for flow in self._due(self._judged, now):
+            self._forget(flow)
+        self._holder.expire(now)
+
+    def next_deadline(self) -> Instant | None:
+        """When `expire` has something to do that somebody waits for."""
+        first = next(iter(self._holding), None)
+        return None if first is None else self._flows[first].until
+
+    def lose_held(self) -> None:
+        """The binding is gone and what was held with it: clients send it again, from where they began."""
+        for flow in tuple(self._holding):
+            state = self._flows[flow]
+            self._release(flow, state)
+            state.first = FirstBytes(state.first.start)
+        self._holder.close()
+
+    def close(self) -> None:
+        """Drops all that is held, and forgets everything."""
+        self._holder.close()
+        for known in (self._flows, self._by_source, self._holding, self._judged):
+            known.clear()
+        self._held_of.clear()
+
+    # --- one packet ---
+
+    def _take(self, packet: HeldPacket, ip: IpHeader, tcp: TcpHeader, now: Instant) -> None:
+        flow = (ip.source, ip.destination, tcp.source_port, tcp.destination_port)
+        if tcp.flags & _SYN:
+            self._open(packet, flow, tcp)
+        elif tcp.flags & _RST:
+            self._drop_flow(flow)
+            packet.accept()
+        elif not tcp.payload:
+            packet.accept()
+        else:
+            self._take_data(packet, flow, ip, tcp, now)
+
+    def _open(self, packet: HeldPacket, flow: Flow, tcp: TcpHeader) -> None:
+        """Data with the SYN (RFC 7413) are refused with it: the client sends both again, apart."""
+        start = (tcp.sequence + 1) & 0xFFFFFFFF
+        known = self._flows.get(flow)
+        if known is None or known.verdict is not None or known.first.start != start:
+            self._drop_flow(flow)
+            self._make_room(flow[0])
+            self._flows[flow] = _State(FirstBytes(start))
+            self._by_source.setdefault(flow[0], {})[flow] = None
+            self._counters["named-connections"] += 1
+        if tcp.payload:
+            self._counters["named-early-data"] += 1
+            packet.drop()
+        else:
+            packet.accept()
+
+    def _take_data(self, packet: HeldPacket, flow: Flow, ip: IpHeader, tcp: TcpHeader, now: Instant) -> None:
+        state = self._flows.get(flow)
+        if state is None:
+            self._refuse_packet(packet, flow, (ip, tcp), None, "unknown-start", now)
+            return
+        if state.verdict is not None:
+            self._mark(packet, is_named=state.verdict)
+            return
+        try:
+            kind = state.first.add(tcp.sequence, tcp.payload)
+            if kind is not Segment.NEW:
+                self._counters["named-copies"] += 1
+                packet.drop()
+                return
+            spoken = state.first.spoken()
+        except UnspokenError as error:
+            self._refuse_with(packet, flow, (ip, tcp), error.reason, now)
+            return
+        if spoken is None:
+            self._hold(packet, flow, state, (ip, tcp), now)
+            return
+        reason = objection(self._learner, flow[0], flow[1], spoken)
+        if reason is None:
+            self._allow(packet, flow, state, now)
+        else:
+            self._refuse_with(packet, flow, (ip, tcp), reason, now, spoken.name)
+
+    def _hold(
+        self, packet: HeldPacket, flow: Flow, state: _State, head: tuple[IpHeader, TcpHeader], now: Instant
+    ) -> None:
+        is_full = self._held_of[flow[0]] >= MAX_HELD_PER_ENDPOINT
+        if is_full or not self._holder.keep(packet, Instant(now + _BACKSTOP_SECONDS)):
+            self._refuse_with(packet, flow, head, "cap-held", now)
+            return
+        if not state.packets:
+            state.head = head
+            state.until = Instant(now + self._learner.plan.snapshot.max_named_hold_seconds)
+            self._holding[flow] = None
+        state.packets.append(packet)
+        self._held_of[flow[0]] += 1
+
+    # --- verdicts ---
+
+    def _allow(self, packet: HeldPacket, flow: Flow, state: _State, now: Instant) -> None:
+        self._counters["named-allowed"] += 1
+        for held in self._release(flow, state):
+            self._mark(held, is_named=True)
+        self._mark(packet, is_named=True)
+        self._remember(flow, state, is_named=True, now=now)
+
+    def _refuse_with(
+        self,
+        packet: HeldPacket,
+        flow: Flow,
+        head: tuple[IpHeader, TcpHeader],
+        reason: str,
+        now: Instant,
+        name: bytes | None = None,
+    ) -> None:
+        state = self._flows[flow]
+        if state.packets:
+            self._refuse(flow, reason, now, name)
+            self._mark(packet, is_named=False)
+            return
+        self._refuse_packet(packet, flow, head, state.first.start, reason, now, name)
+        self._remember(flow, state, is_named=False, now=now)
+
+    def _refuse(self, flow: Flow, reason: str, now: Instant, name: bytes | None = None) -> None:
+        """A connection with packets that are held."""
+        state = self._flows[flow]
+        head = state.head
+        for held in self._release(flow, state):
+            self._mark(held, is_named=False)
+        self._remember(flow, state, is_named=False, now=now)
+        if head is not None:
+            self._send(resets(*head, state.first.start))
+        self._note(flow, reason, name, now)
+
+    def _refuse_packet(
+        self,
+        packet: HeldPacket,
+        flow: Flow,
+        head: tuple[IpHeader, TcpHeader],
+        start: int | None,
+        reason: str,
+        now: Instant,
+        name: bytes | None = None,
+    ) -> None:
+        self._mark(packet, is_named=False)
+        self._send(resets(*head, start))
+        self._note(flow, reason, name, now)
+
+    def _refuse_other(self, packet: HeldPacket, ip: IpHeader, now: Instant) -> None:
+        """Not TCP, or not all of it: there is nothing to read, nor anybody to reset."""
+        self._mark(packet, is_named=False)
+        self._note((ip.source, ip.destination, 0, 0), "other-protocol", None, now)
+
+    def _mark(self, packet: HeldPacket, *, is_named: bool) -> None:
+        snapshot = self._learner.plan.snapshot
+        packet.repeat(packet.arrival.mark | (snapshot.named_mark if is_named else snapshot.unnamed_mark))
+
+    def _note(self, flow: Flow, reason: str, name: bytes | None, now: Instant) -> None:
+        self._counters["named-refused"] += 1
+        self._counters[f"named-{reason}"] += 1
+        if now >= self._notices_until:
+            self._notices_until, self._notices = Instant(now + 1.0), 0
+        self._notices += 1
+        if self._notices <= MAX_NOTICES_PER_SECOND:
+            endpoint = self._learner.plan.endpoints.get(flow[0])
+            self._notice(Refusal("" if endpoint is None else endpoint.id, flow[1], flow[3], reason, name))
+
+    # --- what is remembered ---
+
+    def _make_room(self, source: bytes) -> None:
+        own = self._by_source.get(source, {})
+        if len(own) >= MAX_FLOWS_PER_ENDPOINT:
+            self._counters["cap-named-flows"] += 1
+            self._drop_flow(next(iter(own)))
+        elif len(self._flows) >= MAX_FLOWS:
+            self._counters["cap-named-flows"] += 1
+            self._drop_flow(next(iter(self._flows)))
+
+    def _remember(self, flow: Flow, state: _State, *, is_named: bool, now: Instant) -> None:
+        state.verdict = is_named
+        state.until = Instant(now + REMEMBERED_SECONDS)
+        state.first = FirstBytes(state.first.start)
+        self._judged[flow] = None
+
+    def _release(self, flow: Flow, state: _State) -> list[HeldPacket]:
+        """Takes the held packets off the connection; the caller decides them."""
+        packets, state.packets, state.head = state.packets, [], None
+        self._holding.pop(flow, None)
+        self._held_of[flow[0]] -= len(packets)
+        if not self._held_of[flow[0]]:
+            del self._held_of[flow[0]]
+        return packets
+
+    def _drop_flow(self, flow: Flow) -> None:
+        """Forgets a connection that is over; what of it is held goes with it."""
+        state = self._flows.get(flow)
+        if state is not None:
+            for held in self._release(flow, state):
+                held.drop()
+            self._forget(flow)
+
+    def _forget(self, flow: Flow) -> None:
+        del self._flows[flow]
+        self._judged.pop(flow, None)
+        own = self._by_source[flow[0]]
+        del own[flow]
+        if not own:
+            del self._by_source[flow[0]]
+
+    def _due(self, flows: dict[Flow, None], now: Instant) -> list[Flow]:
+        return list(_while_due(flows, self._flows, now))
+
+
+def _while_due(flows: dict[Flow, None], states: dict[Flow, _State], now: Instant) -> Iterator[Flow]:
+    for flow in islice(flows, MAX_FLOWS):
+        if states[flow].until > now:
+            return
+        yield flow
