@@ -196,6 +196,7 @@ class PacketLoop:
                 self._named_generation = self.readers.named.generation
                 self.named.lose_held()
             self.named.take(batch, now)
+        self.named.flush()
 
     def _copies(self, now: Instant, most: int = MAX_COPIES) -> Iterator[LoggedPacket]:
         """The copies that wait; then it notes what was lost before them."""

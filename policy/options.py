@@ -59,6 +59,12 @@ def domain_options(annotations: Mapping[str, str]) -> DomainOptions:
     )
 
 
+def idle_options(annotations: Mapping[str, str]) -> list[str]:
+    """The keys that say nothing because the option that they are about is not chosen."""
+    keys = () if f"{PREFIX}sni" in annotations else (f"{PREFIX}sni-missing", f"{PREFIX}sni-ech")
+    return [key for key in keys if key in annotations]
+
+
 def asks_for_proxy(annotations: Mapping[str, str]) -> bool:
     """Whether the questions of the policy's workloads are to be answered by the forwarder.
 
@@ -104,9 +110,6 @@ def _binding(ours: Mapping[str, str]) -> NameBinding | None:
     missing = _choice(ours, "sni-missing", ("deny", "allow"))
     encrypted = _choice(ours, "sni-ech", ("outer", "deny"))
     if _choice(ours, "sni", ("bind",)) is None:
-        for key in ("sni-missing", "sni-ech"):
-            if key in ours:
-                raise AnnotationError(PREFIX + key, f"it says nothing without {PREFIX}sni: bind")
         return None
     return NameBinding(allows_missing=missing == "allow", refuses_ech=encrypted == "deny")
 

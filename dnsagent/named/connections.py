@@ -80,6 +80,8 @@ class NamedConnections:
         self._counters = counters
         self._send = send
         self._notice = notice
+        self._resets: list[bytes] = []
+        """They go when the verdicts have gone: the server must know the connection to have it reset."""
         self._flows: dict[Flow, _State] = {}
         self._by_source: dict[bytes, dict[Flow, None]] = {}
         self._holding: dict[Flow, None] = {}
@@ -109,6 +111,12 @@ class NamedConnections:
             else:
                 self._take(packet, ip, tcp, now)
 
+    def flush(self) -> None:
+        """Sends the resets; to be called when the batch has its verdicts."""
+        resets, self._resets = self._resets, []
+        if resets:
+            self._send(resets)
+
     def expire(self, now: Instant) -> None:
         """Refuses those that began to speak and did not end in time; forgets those judged long enough ago."""
         for flow in self._due(self._holding, now):
@@ -116,6 +124,7 @@ class NamedConnections:
         for flow in self._due(self._judged, now):
             self._forget(flow)
         self._holder.expire(now)
+        self.flush()
 
     def next_deadline(self) -> Instant | None:
         """When `expire` has something to do that somebody waits for."""
@@ -242,7 +251,7 @@ class NamedConnections:
             self._mark(held, is_named=False)
         self._remember(flow, state, is_named=False, now=now)
         if head is not None:
-            self._send(resets(*head, state.first.start))
+            self._resets += resets(*head, state.first.start)
         self._note(flow, reason, name, now)
 
     def _refuse_packet(
@@ -256,7 +265,7 @@ class NamedConnections:
         name: bytes | None = None,
     ) -> None:
         self._mark(packet, is_named=False)
-        self._send(resets(*head, start))
+        self._resets += resets(*head, start)
         self._note(flow, reason, name, now)
 
     def _refuse_other(self, packet: HeldPacket, ip: IpHeader, now: Instant) -> None:

@@ -41,6 +41,8 @@ def _dns_options_are_known(resource: Resource) -> Iterator[Complaint]:
             options.wildcard({key: resource.metadata.annotations[key]})
         except options.AnnotationError as error:
             yield Complaint(str(error), ("metadata", "annotations", key))
+    for key in options.idle_options(resource.metadata.annotations):
+        yield Complaint(f"says nothing without {options.PREFIX}sni: bind", ("metadata", "annotations", key))
 
 
 # --- Tiers and policies ---

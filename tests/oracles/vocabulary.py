@@ -80,6 +80,7 @@ OPTIONS = {
     "dns.tidegate.io/scope": ["node", "endpoint"],
     "dns.tidegate.io/wildcard": ["single-label", "labels"],
     "dns.tidegate.io/ttl-floor": ["10s", "1m"],
+    "dns.tidegate.io/sni": ["bind"],
 }
 DOMAINS = ["api.example.com", "*.example.com", "www.*.example.org", "example.net"]
 NAMES = ["api.example.com", "a.b.example.com", "www.eu.example.org", "example.net", "example.com", "elsewhere.test"]

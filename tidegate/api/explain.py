@@ -161,6 +161,10 @@ class _Explainer:
         if reply["refusal"] is not None:
             refusal = reply["refusal"]
             yield _reason(refusal["reason"], f"an answer that gave {refusal['name']} this address was refused")
+        if answer.egress.is_allowed and answer.egress.must_name:
+            yield _reason(
+                "must-name", "its data pass when the connection has named an allowed name (TLS SNI, HTTP Host)"
+            )
         yield from map(self._told, reply["told"])
         if not answer.egress.is_allowed and not any(entry["own"] for entry in reply["told"]):
             yield self._never_resolved()
