@@ -20,6 +20,8 @@ from dnsagent.forward.messages import (
 )
 from dnsagent.framing import FramingError, frame
 from dnsagent.learn import MAX_ADDRESSES_PER_ANSWER, Learner, Packet
+from dnsagent.named.spoken import UnspokenError, checked_name
+from dnsagent.named.stream import FirstBytes, read_spoken
 from dnsagent.plan import make_plan
 from dnsagent.relay import MAX_OPEN_QUESTIONS, Relay
 from dnsagent.snapshot import Snapshot, SnapshotEndpoint, SnapshotRule, TrustedServer
@@ -28,6 +30,7 @@ from nfq.headers import read_ip, read_tcp, read_udp
 from nfq.packet import five_tuple, udp_datagram
 from policy.selectors import SelectorError, parse
 from reconcile.instant import Instant
+from tests.dnsagent.greetings import ech, handshake, hello, records, request, server_name
 from tests.fuzz import fuzz_resources as resources
 
 
@@ -319,7 +322,34 @@ _RESOURCE_WORDS = (
     b"domains: [", b"nets: [", b"ports: [", b"&a ", b"*a", b"<<: ", b"!!", b"|-", b"---\n", b"...\n",
 )  # fmt: skip
 
+
+def fuzz_spoken(data: bytes) -> None:
+    """A client's first bytes, whole and in two segments: the same name, which is a name, or `UnspokenError`."""
+    if not data:
+        return
+    try:
+        whole = read_spoken(memoryview(data))
+    except UnspokenError:
+        whole = None
+    assert whole is None or whole.name is None or checked_name(whole.name) == whole.name
+    stream, cut = FirstBytes(7), data[0] % len(data)
+    try:
+        for at, part in ((cut, data[cut:]), (0, data[:cut])):
+            if part:
+                stream.add(7 + at, memoryview(part))
+        joined = stream.spoken()
+    except UnspokenError:
+        joined = None
+    assert joined == whole
+
+
 TARGETS = {
+    "spoken": Target(
+        fuzz_spoken,
+        (hello("a.test"), hello(None, ech()), records(handshake(server_name(b"a.test")), 9), request("a.test")),
+        (b"\0\0", b"\x16\x03\x01\0", b"\r\nHost: b.test", b"http://", b"\xfe\x0d\0"),
+        8192,
+    ),
     "forward": Target(
         fuzz_forward,
         (*_DNS_SEEDS, _message(0x8180, _NAME, 65, _record(b"\xc0\x0c", 65, b"\0\1\0\0\5\0\4\xfe\x0d\0\0\0\6\0\0"))),

@@ -32,8 +32,13 @@ def expected_comments(answer: Answer, packet: Packet) -> list[str]:
         if side is not None:
             comments.append(comment(side, direction, packet))
             if not side.is_allowed:
-                break
-    return comments
+                return comments
+    return [*comments, *(("must name itself",) if waits_for_a_name(answer) else ())]
+
+
+def waits_for_a_name(answer: Answer) -> bool:
+    """Whether an allowed packet is shown to the reader of names; here nobody reads, so it ends there."""
+    return answer.is_allowed and answer.egress is not None and answer.egress.must_name
 
 
 def staged_comments(answer: Answer) -> list[str]:
@@ -145,5 +150,6 @@ def play_world(seed: int, probes: int = 40) -> Played:
 
 def agrees(answer: Answer, packet: Packet, seen: Seen, way_out: str | None) -> bool:
     """Whether the packet came out where it should, and the rules counted it that decided."""
-    arrives_as_said = seen.arrived_at == (way_out if answer.is_allowed else None)
+    is_through = answer.is_allowed and not waits_for_a_name(answer)
+    arrives_as_said = seen.arrived_at == (way_out if is_through else None)
     return arrives_as_said and seen.counted.issuperset([*expected_comments(answer, packet), *staged_comments(answer)])

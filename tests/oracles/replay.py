@@ -58,6 +58,7 @@ _ENDS = frozenset(
         "workload to its own host",
         "VXLAN from a workload",
         "IP in IP from a workload",
+        "must name itself",
     )
 )
 """Comments of rules that drop: the frame will not come out."""

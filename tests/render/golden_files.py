@@ -9,7 +9,7 @@ from dnsagent.snapshot import Mode, TrustedServer
 from nft.expr import RateLimit
 from policy.hosts import FailsafePort
 from policy.limits import Limits, Rate, TrafficLimits
-from policy.rules import Action, ICMPMatch, IPSetID, Stage
+from policy.rules import Action, DomainSetID, ICMPMatch, IPSetID, Stage
 from tests.render.states import endpoint, host, policy, port, profile, state, tier, to, typical
 from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import RenderSettings, render_table
@@ -95,8 +95,20 @@ def limited():
     return state(endpoints=(endpoint("a", limits=limits), endpoint("b", addresses=("10.65.0.3",))))
 
 
+def bound():
+    """A rule that binds its names: to networks connections pass unasked, to learned addresses they must name one."""
+    names = to(domain_set=DomainSetID("github"), nets=(ip_network("192.0.2.0/24"),), ports=(port(443),))
+    web = policy("web", egress=({"protocol": 6, "destination": names, "is_bound": True},))
+    return state(
+        endpoints=(endpoint("a", tiers=(tier(egress=(web.id,)),)),),
+        policies=(web,),
+        domains={"github": ("github.com",)},
+    )
+
+
 CASES = {
     "limited": (limited(), RenderSettings(ingress_connections_per_second=50, ends_connections=True)),
+    "bound": (bound(), RenderSettings()),
     "empty": (state(), RenderSettings()),
     "ending": (state(), RenderSettings(ends_connections=True)),
     "typical": (typical(), RenderSettings(trusted_servers=SERVERS)),

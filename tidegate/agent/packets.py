@@ -27,7 +27,7 @@ from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner
 from dnsagent.link import LinkError, LinkServer, is_listening
 from dnsagent.named.connections import NamedConnections, Refusal
-from dnsagent.named.resets import ResetSender
+from dnsagent.named.reset_sender import ResetSender
 from dnsagent.packet_loop import PacketLoop, Readers
 from dnsagent.plan import Plan, make_plan
 from dnsagent.plan_change import permissions

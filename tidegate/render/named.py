@@ -69,5 +69,9 @@ def _unjudged(settings: RenderSettings) -> tuple[Rule, ...]:
         Compare(Field.CT_DIRECTION, Op.EQ, "original"),
         Compare(Field.CT_STATE, Op.EQ, "new,established"),
     )
-    ask = (Rule((*is_unjudged, expr.Jump(names.QUEUE_NAMED)), "must name itself"),) if settings.has_queue else ()
+    ask = (
+        (Rule((*is_unjudged, expr.Counter(), expr.Jump(names.QUEUE_NAMED)), "must name itself"),)
+        if settings.has_queue
+        else ()
+    )
     return (*ask, Rule((*is_unjudged, expr.Counter(), expr.Drop()), "nobody can judge"))
