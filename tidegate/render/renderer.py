@@ -41,7 +41,9 @@ class Renderer:
         self._mirror = Mirror()
         self._ledger = Ledger()
         self._members = Members()
-        self._base = {chain.name: chain for chain in (*empty_chains(), *named.empty_chains(), *limitable_chains(settings))}
+        self._base = {
+            chain.name: chain for chain in (*empty_chains(), *named.empty_chains(), *limitable_chains(settings))
+        }
         """Base chains that parts of the node add to, without them."""
         self._limited: set[str] = set()
         """Interfaces whose packets are limited."""
