@@ -18,6 +18,7 @@ HOST_STAGES = (
     {"applyOnForward": True, "doNotTrack": True},
 )
 """Where policies of host endpoints act beside the usual place."""
+_NO_HOST_HAS = ("serviceAccountSelector", "namespaceSelector")
 
 
 def some(chance: Random, options, least: int = 1, most: int = 3) -> list:
@@ -304,7 +305,9 @@ def _policy(chance: Random, name: str, tier: str) -> Document:
     if chance.random() < 0.4:
         spec["types"] = some(chance, ["Ingress", "Egress"], 1, 2)
     if is_global:
-        spec |= chance.choices([{}, *HOST_STAGES], [55, 20, 15, 10])[0]
+        spec |= chance.choices([{}, *HOST_STAGES], [50, 20, 15, 15])[0]
+    if "applyOnForward" in spec and chance.random() < 0.6:
+        spec = {key: value for key, value in spec.items() if key not in _NO_HOST_HAS} | {"selector": "all()"}
     if spec.get("preDNAT"):
         spec.pop("egress", None)
         spec["types"] = ["Ingress"]
