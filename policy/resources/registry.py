@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from policy.resources import (
+    capture,
     cluster_conversion,
     cluster_policy,
     felix,
@@ -17,6 +18,7 @@ from policy.resources import (
     staged,
     stored,
 )
+from policy.resources.capture import PacketCapture
 from policy.resources.cluster_policy import AdminPolicy, BaselinePolicy, ClusterPolicy
 from policy.resources.conditions import Checklist, Conditions, merged
 from policy.resources.controllers import KubeControllersConfiguration
@@ -81,6 +83,7 @@ _CALICO_KINDS = {
     "Profile": Kind(Profile, _PROFILE),
     "FelixConfiguration": Kind(FelixConfiguration, merged(_OBJECT, felix.CONDITIONS)),
     "IPPool": Kind(IPPool, merged(_OBJECT, ip_pool.CONDITIONS)),
+    "PacketCapture": Kind(PacketCapture, merged(_OBJECT, capture.CONDITIONS)),
     "Node": Kind(CalicoNode, _OBJECT, kube_node.converted),
 }
 

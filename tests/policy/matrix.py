@@ -406,6 +406,42 @@ EXAMPLES: dict[str, dict[str, Examples]] = {
     "SliceEndpoint": {
         "addresses": ([["10.0.0.1"], ["10.0.0.1"] * 100], [[], ["fd00::1"], ["a_b"], ["10.0.0.1"] * 101, "10.0.0.1"])
     },
+    "PacketCaptureSpec": {
+        "selector": SELECTORS,
+        "filters": ([[], [{}], [{}] * 10], [[{}] * 11, {}, [5]]),
+        "startTime": (
+            [
+                "2026-01-31T12:00:00Z",
+                "2026-01-31T12:00:00.5+01:00",
+                With("2026-01-31T12:00:00Z", endTime="2027-01-01T00:00:00Z"),
+            ],
+            ["2026-01-31", "2026-01-31T12:00:00", "2026-02-30T12:00:00Z", "", 5, "12:00"],
+        ),
+        "endTime": (
+            ["2026-01-31T12:00:00z", With("2026-01-31T12:00:01Z", startTime="2026-01-31T12:00:00Z")],
+            ["never", 1, With("2026-01-31T12:00:00Z", startTime="2026-01-31T12:00:00Z")],
+        ),
+    },
+    "CaptureFilter": {
+        "protocol": PROTOCOLS,
+        "ports": (
+            [
+                [],
+                With([1, "80:90", "65535"], protocol="TCP"),
+                With([1], protocol="UDPLite"),
+                With([1] * 50, protocol=17),
+            ],
+            [
+                [80],
+                With([80], protocol="ICMP"),
+                With(["http"], protocol="TCP"),
+                With([0], protocol="TCP"),
+                With([1] * 51, protocol="TCP"),
+                With(["90:80"], protocol="TCP"),
+                80,
+            ],
+        ),
+    },
     "SlicePort": {"protocol": TRANSPORT, "port": ([1, 65535, None], [0, 65536, "80"])},
 }
 """By model (the one that declares the field) and by the field's name in documents."""

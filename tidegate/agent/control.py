@@ -171,6 +171,7 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("apply", agent.loop.run())
     start("connections", agent.revoker.run())
     start("packet process", agent.keeper.run())
+    start("captures", agent.capturer.run())
     start("memory", _set_memory_aside(agent))
     start("resolvers", _watch_resolvers(run))
 

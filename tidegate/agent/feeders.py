@@ -12,7 +12,7 @@ import structlog
 
 from policy.resources.felix import FelixConfiguration
 from policy.resources.kube_node import Node
-from policy.resources.metadata import ResourceKey
+from policy.resources.metadata import Resource, ResourceKey
 from reconcile.clock import Clock
 from tidegate.config import felix
 from tidegate.config.sources import Given
@@ -45,6 +45,8 @@ class Feeders:
     loop: ApplyLoop
     conditions: Conditions
     clock: Clock
+    listeners: Sequence[Callable[[ResourceKey, Resource | None], None]] = ()
+    """Others who are told of each document that came, changed or went (None)."""
     links_read: asyncio.Event = field(default_factory=asyncio.Event)
     """The routes were looked at once: the first step has the interfaces of all pods that have one."""
 
@@ -96,6 +98,8 @@ class Feeders:
         for update in changes.updates:
             self.desired.on_update(update.key, update.resource)
             self.effects.on_update(update.key, update.resource)
+            for listener in self.listeners:
+                listener(update.key, update.resource)
         now = self.clock.wall()
         for kind, of_type in (
             (ProblemKind.INVALID, ConditionType.INVALID_RESOURCE),

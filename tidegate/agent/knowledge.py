@@ -8,7 +8,7 @@ import asyncio
 import os
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 from dnsagent.link import LinkError
 from netlink.transport import NetlinkSocket
@@ -43,6 +43,8 @@ class Knowledge:
     keeper: PacketKeeper
     packets: PacketClient
     revoker: Revoker
+    others: Mapping[str, Query] = field(default_factory=dict)
+    """Questions that other parts of the agent answer."""
 
     @property
     def queries(self) -> Mapping[str, Query]:
@@ -54,6 +56,7 @@ class Knowledge:
             "sets": self._sets,
             "names": self._names,
             "explain": self._explain,
+            **self.others,
         }
 
     async def metrics(self) -> str:

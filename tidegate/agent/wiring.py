@@ -25,6 +25,7 @@ from nft.monitor import MAX_PORTS, Monitor
 from nft.sync import TableSync
 from policy.rules import NodeState
 from reconcile.clock import SystemClock
+from tidegate.agent.capturer import Capturer
 from tidegate.agent.commits import CommitFeed
 from tidegate.agent.connections import KernelConnections
 from tidegate.agent.ended import KernelSets
@@ -35,6 +36,8 @@ from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketCommand, PacketKeeper
 from tidegate.agent.revoker import Revoker
 from tidegate.agent.situation import Situation, look_around
+from tidegate.capture.recorder import Recorder
+from tidegate.capture.rolling import Limits
 from tidegate.config.settings import Settings
 from tidegate.render.table import static_table
 from tidegate.store.files import FileSource
@@ -57,6 +60,7 @@ class Agent:
     loop: ApplyLoop
     keeper: PacketKeeper
     revoker: Revoker
+    capturer: Capturer
     commits: CommitFeed
     knowledge: Knowledge
     conditions: Conditions
@@ -125,6 +129,7 @@ def build(settings: Settings, features: Features) -> Agent:
         learned = packets.tally()
         return None if learned is None else Tally(learned.generation, kernel.commits + revoker.commits + learned.own)
 
+    capturer = Capturer(desired, loop, _recorder(settings, situation.state, clock), clock)
     command = PacketCommand(packet_command(situation.state), situation.version)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
     return Agent(
@@ -137,10 +142,12 @@ def build(settings: Settings, features: Features) -> Agent:
             loop=loop,
             conditions=conditions,
             clock=clock,
+            listeners=(capturer.on_update,),
         ),
         loop=loop,
         keeper=keeper,
         revoker=revoker,
+        capturer=capturer,
         commits=CommitFeed(loop, monitor, count, parts.thread, clock),
         knowledge=Knowledge(
             situation=situation,
@@ -150,11 +157,21 @@ def build(settings: Settings, features: Features) -> Agent:
             keeper=keeper,
             packets=packets,
             revoker=revoker,
+            others=capturer.queries,
         ),
         conditions=conditions,
         thread=parts.thread,
         kernel=kernel,
     )
+
+
+def _recorder(settings: Settings, state: Path, clock: SystemClock) -> Recorder:
+    limits = Limits(
+        max_bytes=settings.capture_max_size_bytes,
+        max_seconds=settings.capture_rotation_seconds,
+        max_files=settings.capture_max_files,
+    )
+    return Recorder(settings.capture_dir or state / "captures", limits, clock)
 
 
 def packet_command(state: Path) -> Sequence[str]:

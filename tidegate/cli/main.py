@@ -32,6 +32,7 @@ COMMANDS = {
     "sets": Entry("sets", "sets"),
     "names": Entry("names", "names"),
     "explain": Entry("explain", "explain"),
+    "capture": Entry("capture", "capture"),
     "doctor": Entry("doctor", "doctor"),
     "demo": Entry("demo", "demo"),
     "truth": Entry("truth", "truth"),

@@ -141,11 +141,12 @@ def _knob(name: str, group: str, kind: Kind[T], default: T, reason: str, *, alia
     return made
 
 
-_PLACE, _DNS, _PROXY, _POLICY, _LOG = (
+_PLACE, _DNS, _PROXY, _POLICY, _WATCH, _LOG = (
     "Where things are",
     "DNS",
     "DNS forwarder",
     "Policy and packets",
+    "Flows and captures",
     "Logs and experiments",
 )
 
@@ -411,6 +412,23 @@ class Settings:
     nftables_refresh_interval_seconds: float = _knob(
         "nftablesRefreshInterval", _POLICY, kinds.duration(), 180.0,
         "How often the kernel's table is read back and compared even if nobody announced a change; 0 is never.",
+    )  # fmt: skip
+
+    capture_dir: Path | None = _knob(
+        "captureDir", _WATCH, kinds.path(), Path("/var/log/tidegate/pcap"),
+        "Where the packets that PacketCaptures ask for are written, in <namespace>/<capture>.",
+    )  # fmt: skip
+    capture_max_size_bytes: int = _knob(
+        "captureMaxSizeBytes", _WATCH, kinds.integer(10_000, 1 << 40), 10_000_000,
+        "Of one capture file; then the next one begins.",
+    )  # fmt: skip
+    capture_rotation_seconds: int = _knob(
+        "captureRotationSeconds", _WATCH, kinds.integer(0, 1 << 31), 3600,
+        "How long a capture file is written to before the next one begins; 0 is as long as there is room.",
+    )  # fmt: skip
+    capture_max_files: int = _knob(
+        "captureMaxFiles", _WATCH, kinds.integer(1, 10_000), 2,
+        "Capture files of one interface of one PacketCapture; the oldest goes when the next one begins.",
     )  # fmt: skip
 
     log_prefix: str = _knob(
