@@ -33,6 +33,8 @@ class Standing:
     """Written since this process began."""
     dropped: int = 0
     """Lost for want of room, likewise."""
+    is_listening: bool = False
+    """Its packets are copied: from the moment that this is said none is missed unseen."""
     error: str = ""
     """Why it is not captured now."""
 
@@ -44,7 +46,7 @@ class _Recording:
         self.job = job
         self.tap = tap
         self.files = files
-        self.standing = replace(earlier, error="")
+        self.standing = replace(earlier, is_listening=True, error="")
         self._dropped_before = earlier.dropped
 
     def take(self, clock: Clock) -> None:
@@ -157,7 +159,7 @@ class Recorder:
         try:
             tap = Tap(job.interface, job.wanted)
         except TapError as error:
-            self._standings = {**self._standings, job: replace(earlier, error=str(error))}
+            self._standings = {**self._standings, job: replace(earlier, is_listening=False, error=str(error))}
             return
         recording = _Recording(job, tap, self._files_of(job, tap.link_type), earlier)
         self._recordings[job] = recording
@@ -171,7 +173,10 @@ class Recorder:
         except (TapError, OSError) as error:
             message = str(error) if isinstance(error, TapError) else f"cannot write {recording.job.stem}: {error}"
             self._drop(recording.job)
-            self._standings = {**self._standings, recording.job: replace(recording.standing, error=message)}
+            self._standings = {
+                **self._standings,
+                recording.job: replace(recording.standing, is_listening=False, error=message),
+            }
 
     def _drop(self, job: Job) -> None:
         recording = self._recordings.pop(job)
