@@ -20,7 +20,7 @@ IN_FORCE = {
     "Profile",
     "Namespace", "ServiceAccount", "Pod", "Node", "Service", "EndpointSlice", "FelixConfiguration",
     "StagedNetworkPolicy", "StagedGlobalNetworkPolicy", "StagedKubernetesNetworkPolicy",
-    "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy",
+    "ClusterNetworkPolicy", "AdminNetworkPolicy", "BaselineAdminNetworkPolicy", "PacketCapture",
 }  # fmt: skip
 
 
