@@ -1,13 +1,17 @@
 """How the control process decides to start itself again."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from tidegate.agent import control, stored_documents
+from policy.resources.decode import decode
+from tests.sync.test_resolvers import documents
+from tidegate.agent import control, stored_documents, stored_servers
 from tidegate.agent.control import Ending, _Run, _watch_resolvers
 from tidegate.agent.tasks import Supervisor
+from tidegate.config.servers import parse_server
 from tidegate.config.settings import Settings
 from tidegate.config.sources import ConfigError, ConfigFault, Given, configure
 from tidegate.sync.conditions import Conditions, ConditionType
@@ -15,7 +19,7 @@ from tidegate.sync.resolvers import TrustedServers
 
 
 def _run(reread):
-    agent = SimpleNamespace(conditions=Conditions(), situation=SimpleNamespace(settings=Settings()))
+    agent = SimpleNamespace(conditions=Conditions(), situation=SimpleNamespace(settings=Settings(), state=None))
     return _Run(agent, Supervisor(), reread, Ending.LEAVE)
 
 
@@ -41,7 +45,7 @@ def test_a_bad_one_is_a_condition_and_nothing_ends():
 def test_trusted_servers_that_move_are_followed_and_a_moment_without_any_is_not(monkeypatch):
     monkeypatch.setattr(control, "RESOLVERS_SECONDS", 0.001)
     found = iter([TrustedServers(("old",)), TrustedServers(("old",)), TrustedServers(()), TrustedServers(("new",))])
-    monkeypatch.setattr(control, "look_up", lambda _: next(found, TrustedServers(("new",))))
+    monkeypatch.setattr(control, "look_up", lambda *_: next(found, TrustedServers(("new",))))
 
     async def go():
         run = _run(lambda _: None)
@@ -119,3 +123,24 @@ def test_a_reload_keeps_what_documents_said(tmp_path):
     run.documents = _said(logPrefix="mine")
     run.reload()
     assert asked == [_said(logPrefix="mine")]
+
+
+# --- What Services stand for ---
+
+
+def test_servers_of_services_are_stored_and_end_in_a_restart_that_does_not_repeat(tmp_path):
+    run = _configurable(tmp_path)
+    run.agent.situation.settings = replace(Settings(), dns_trusted_servers=(parse_server("k8s-service:kube-dns"),))
+    resources = {item.key: item for item in map(decode, documents())}
+    assert not run.serve({})
+    assert run.serve(resources)
+    assert run.ending is Ending.RESTART
+    assert not run.serve(resources)
+    assert not run.serve({}), "a Service that went keeps its servers"
+    assert len(stored_servers.read(tmp_path)["k8s-service:kube-system/kube-dns:53"]) == 3
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 5}', '{"a": ["x"]}', '{"a": ["system"]}', '{"a": [null]}'])
+def test_what_is_stored_of_servers_and_cannot_be_read_counts_as_nothing(tmp_path, text):
+    (tmp_path / "servers.json").write_text(text)
+    assert stored_servers.read(tmp_path) == {}

@@ -6,12 +6,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import dnslib
 import pytest
 
 from tests.lab.scripted import Step, udp_client
 from tests.scenarios.conftest import Stage, endpoint
+from tidegate.api.client import AgentUnreachableError
 from tidegate.demo import servers
 from tidegate.demo.lab import Pod
 from tidegate.demo.namespace import LabError
@@ -285,6 +288,51 @@ def test_d65_without_a_learner_fail_closed_stops_dns_of_workloads_with_rules_by_
         stage.start_agent()
     assert stage.resolve("ep1", "d65.test") == [address]
     stage.assert_passes("ep1", address)
+
+
+def _dns_service(*endpoints: str) -> list[dict[str, Any]]:
+    labels = {"kubernetes.io/service-name": "dns"}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "dns", "namespace": "net"},
+            "spec": {"clusterIP": "None", "ports": [{"name": "dns", "protocol": "UDP", "port": 53}]},
+        },
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": "dns-1", "namespace": "net", "labels": labels},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [address]} for address in endpoints],
+            "ports": [{"name": "dns", "protocol": "UDP", "port": 53}],
+        },
+    ]
+
+
+def test_d75_a_trusted_service_that_comes_late_and_moves_is_followed(stage: Stage):
+    stage.run_agent(dnsTrustedServers=["k8s-service:net/dns"])
+    try:
+        for number, (server, endpoints) in enumerate(
+            (("10.0.53.53", ["10.0.53.53"]), ("10.0.53.66", ["10.0.53.66"])), start=1
+        ):
+            name, address = f"d75-{number}.test", stage.fresh4()
+            stage.server.address(name, address)
+            stage.permit("ep1", name)
+            stage.put("dns", *_dns_service(*endpoints), wait=False)
+            stage.until(partial(_trusts, stage, server), 5, f"{server} is trusted")
+            stage.wait_in_force()
+            assert stage.resolve("ep1", name, server=server) == [address]
+            stage.assert_passes("ep1", address)
+    finally:
+        (stage.resources / "dns.yaml").unlink(missing_ok=True)
+
+
+def _trusts(stage: Stage, server: str) -> bool:
+    try:
+        return f"{server}:53" in stage.agent.get("status")["trusted_servers"]
+    except AgentUnreachableError:
+        return False  # it starts itself again
 
 
 def test_d77_a_cache_on_a_link_local_address_is_a_trusted_server(stage: Stage):

@@ -222,6 +222,25 @@ def translating(stage: Stage, targets: dict[str, str]) -> Iterator[None]:
         stage.lab.node.command("nft", "delete table inet services")
 
 
+@pytest.mark.parametrize("choice", ["Keep", "Terminate"])
+def test_d71_a_name_that_leaves_policy_closes_at_once_and_its_open_connections_follow_the_choice(
+    anew: Stage, opened: Open, choice: str
+):
+    stage, address, name = anew, anew.fresh4(), f"d71{choice.lower()}.test"
+    stage.run_agent(connectionsOnPolicyChange=choice)
+    stage.server.address(name, address, ttl=300)
+    stage.permit("ep1", name, port=PORT)
+    stage.resolve("ep1", name)
+    talk = opened("ep1", address)
+    assert talk.goes_on()
+    stage.permit("ep1", "other.test", port=PORT)
+    stage.assert_denied("ep1", address, PORT)
+    if choice == "Keep":
+        assert talk.goes_on()
+    else:
+        assert talk.falls_silent()
+
+
 def test_a_name_that_leaves_policy_closes_and_one_that_expires_does_not(ending: Stage, opened: Open):
     stage, kept, lost, expired = ending, ending.fresh4(), ending.fresh4(), ending.fresh4()
     names = {"kept.rev.test": kept, "lost.rev.test": lost, "expired.rev.test": expired}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenarios.conftest import Stage
+from tests.scenarios.conftest import Stage, policy
 
 pytestmark = pytest.mark.kernel
 
@@ -81,6 +81,22 @@ def test_names_are_learned_on_trial_and_open_nothing(stage: Stage):
     [(would, count), *_] = packets(stage, "by-name")
     assert would == "allow"
     assert count >= 1
+
+
+def test_d80_a_policy_by_name_on_trial_counts_exactly_what_it_would_do(stage: Stage):
+    named, other = stage.fresh4(), stage.fresh4()
+    stage.server.address("d80.test", named)
+    stage.server.address("other80.test", other)
+    allow_all = {"action": "Allow"}
+    stage.put("policy-ep1", policy("d80", "ep1", ()) | {"spec": {"selector": "ep == 'ep1'", "egress": [allow_all]}})
+    by_name = {"action": "Allow", "protocol": "TCP", "destination": {"domains": ["d80.test"], "ports": [443]}}
+    dns = {"action": "Allow", "protocol": "UDP", "destination": {"ports": [53]}}
+    try_out(stage, staged("d80-trial", [dns, by_name, {"action": "Deny"}], order=1))
+    stage.resolve("ep1", "d80.test")
+    stage.resolve("ep1", "other80.test")
+    for address, port in ((named, 443), (named, 80), (other, 443)):
+        stage.assert_passes("ep1", address, port, within_seconds=1)
+    assert packets(stage, "d80-trial") == [("allow", 2), ("allow", 1), ("deny", 2), ("PendingEndOfTier", 0)]
 
 
 def test_status_does_not_call_a_staged_policy_without_effect(stage: Stage):

@@ -20,7 +20,7 @@ from nft.errors import NftError
 from nft.features import probe
 from nft.transport import KernelTransport
 from reconcile.clock import SystemClock
-from tidegate.agent import stored_documents
+from tidegate.agent import stored_documents, stored_servers
 from tidegate.agent.allocator import give_back
 from tidegate.agent.footprint import Footprint, footprint_path, write_footprint
 from tidegate.agent.tasks import Supervisor
@@ -30,6 +30,7 @@ from tidegate.config.settings import Settings
 from tidegate.config.sources import ConfigError, Configuration, Given
 from tidegate.sync.conditions import Condition, ConditionType
 from tidegate.sync.resolvers import look_up
+from tidegate.sync.service_servers import Resources, servers_of
 
 RESOLVERS_SECONDS = 5.0
 """Between looks at where the trusted servers are: a small file is read."""
@@ -100,6 +101,25 @@ class _Run:
         self.end(Ending.RESTART)
         return True
 
+    def serve(self, resources: Resources) -> bool:
+        """Takes over which servers the trusted Services stand for; whether that ends this run.
+
+        A Service of which nothing is told any more keeps the servers that it had: they answer, or they do not.
+        """
+        situation = self.agent.situation
+        found = servers_of(situation.settings.dns_trusted_servers, resources)
+        known = stored_servers.read(situation.state)
+        if found.items() <= known.items():
+            return False
+        try:
+            stored_servers.write(situation.state, known | found)
+        except OSError as error:
+            self._refuse(error)
+            return False
+        structlog.get_logger().info("trusted servers changed", services=sorted(found))
+        self.end(Ending.RESTART)
+        return True
+
     def _refuse(self, error: Exception) -> None:
         self.is_settled, self.is_refused = False, True
         structlog.get_logger().error("configuration refused", error=str(error))
@@ -166,7 +186,7 @@ def _start(run: _Run, listener: server.Listener) -> None:
     app = server.build_app(knowledge.queries, {"remove": remove}, knowledge.metrics)
     start("api", server.serve(app, listener))
     start("links", agent.feeders.links())
-    start("documents", agent.feeders.documents(agent.source, run.configure))
+    start("documents", agent.feeders.documents(agent.source, run.configure, run.serve))
     start("commits", agent.commits.run())
     start("apply", agent.loop.run())
     start("connections", agent.revoker.run())
@@ -178,11 +198,12 @@ def _start(run: _Run, listener: server.Listener) -> None:
 
 async def _watch_resolvers(run: _Run) -> None:
     """Restarts when the servers that the configuration names have other addresses: `system` follows resolv.conf."""
-    names = run.agent.situation.settings.dns_trusted_servers
-    known = look_up(names)
+    names, state = run.agent.situation.settings.dns_trusted_servers, run.agent.situation.state
+    services = stored_servers.read(state)
+    known = look_up(names, services)
     while True:
         await asyncio.sleep(RESOLVERS_SECONDS)
-        found = look_up(names)
+        found = look_up(names, services)
         if found.servers and found != known:
             structlog.get_logger().info("trusted servers changed", servers=list(map(str, found.servers)))
             known = found

@@ -13,7 +13,7 @@ from nfq.queue_table import KernelQueue
 from nft.errors import NftError
 from nft.features import probe
 from nft.transport import KernelTransport
-from tidegate.agent import machine
+from tidegate.agent import machine, stored_servers
 from tidegate.agent.machine import Machine
 from tidegate.config.settings import Settings
 from tidegate.sync.mode import choose_mode, encodings, without
@@ -213,7 +213,7 @@ def bridges(here: Machine) -> Iterator[Finding]:
 
 def trusted_servers(settings: Settings, resolv_conf: Path) -> Iterator[Finding]:
     """Without a trusted server nothing is ever learned."""
-    found = look_up(settings.dns_trusted_servers, resolv_conf)
+    found = look_up(settings.dns_trusted_servers, stored_servers.read(settings.state), resolv_conf)
     for name, reason in found.unresolved:
         yield Finding("trusted servers", Verdict.WARNING, f"{name}: {reason}", "name addresses in dnsTrustedServers")
     loopback = [str(server.address) for server in found.servers if server.address.is_loopback]

@@ -19,6 +19,7 @@ from tidegate.config.sources import Given
 from tidegate.store.files import FileSource
 from tidegate.store.last_valid import Changes, Problem, ProblemKind
 from tidegate.store.tree import StoreError
+from tidegate.sync import service_servers
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
 from tidegate.sync.desired import Desired
 from tidegate.sync.effects import Effects
@@ -27,6 +28,9 @@ from tidegate.sync.loop import ApplyLoop
 
 Configure = Callable[[Sequence[Given]], bool]
 """Told what documents say about the configuration; whether another run follows for it."""
+
+Serve = Callable[[service_servers.Resources], bool]
+"""Told that documents of Services are others; whether another run follows for it."""
 
 RETRY_SECONDS = 1.0
 _CONFIGURING = frozenset((FelixConfiguration.KIND, Node.KIND))
@@ -50,11 +54,11 @@ class Feeders:
     links_read: asyncio.Event = field(default_factory=asyncio.Event)
     """The routes were looked at once: the first step has the interfaces of all pods that have one."""
 
-    async def documents(self, source: FileSource, configure: Configure) -> None:
+    async def documents(self, source: FileSource, configure: Configure, serve: Serve) -> None:
         """Feeds what the files say: everything, then each change. Stops where they ask for another configuration."""
         self._take(await self._load(source))
         await self.links_read.wait()
-        if configure(self._configuration()):
+        if configure(self._configuration()) or serve(self.desired.resources):
             return
         self.desired.in_sync()
         self._say(ConditionType.SOURCES_IN_SYNC, is_true=True, reason="InSync")
@@ -62,7 +66,10 @@ class Feeders:
         async for changes in source.changes():
             self.loop.note_change()
             self._take(changes)
-            if any(update.key.kind in _CONFIGURING for update in changes.updates) and configure(self._configuration()):
+            kinds = {update.key.kind for update in changes.updates}
+            if not kinds.isdisjoint(_CONFIGURING) and configure(self._configuration()):
+                return
+            if not kinds.isdisjoint(service_servers.KINDS) and serve(self.desired.resources):
                 return
 
     def _configuration(self) -> tuple[Given, ...]:

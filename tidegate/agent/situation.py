@@ -10,6 +10,7 @@ from pathlib import Path
 from nft.features import Features
 from reconcile.clock import Clock
 from reconcile.instant import WallInstant
+from tidegate.agent import stored_servers
 from tidegate.agent.packets import program_version
 from tidegate.config.settings import Settings
 from tidegate.render import RenderSettings
@@ -44,7 +45,7 @@ def look_around(settings: Settings, features: Features, conditions: Conditions, 
     resources, state, socket = _places(settings)
     known = without(features, settings.debug_missing_features)
     mode = choose_mode(settings.dns_policy_mode, known)
-    trusted = look_up(settings.dns_trusted_servers)
+    trusted = look_up(settings.dns_trusted_servers, stored_servers.read(state))
     render = replace(from_configuration(settings, trusted.servers), dns_mode=mode.in_force)
     render = replace(render, has_queue=known.queue, forwards=known.interception)
     render = replace(render, reads_tcp=render.reads_tcp and known.interception)

@@ -1,7 +1,7 @@
 """Which DNS servers are trusted, as the configuration names them (Calico: DNSTrustedServers).
 
 An address is itself; `system` stands for the resolvers that this machine uses; `k8s-service:[namespace/]name[:port]`
-stands for a Service's addresses, which only a Kubernetes source can tell.
+stands for the addresses of a Service and of its endpoints, as documents tell them.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Trusted DNS servers as addresses: what the configuration names, looked up.
 
-Pure but for reading one file. `k8s-service:` needs a source that knows Services; where none does, the entry is reported
-instead of being left out in silence: answers of an unknown server teach nothing.
+Pure but for reading one file. What Services stand for is told by documents (`service_servers`); one that none tells of
+is reported instead of being left out in silence: answers of an unknown server teach nothing.
 """
 
 from collections.abc import Iterable
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dnsagent.snapshot import TrustedServer
 from tidegate.config.servers import ServiceReference, SystemResolvers, TrustedServerName
+from tidegate.sync.service_servers import Known
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 _MAX_NAMESERVERS = 3
@@ -25,7 +26,7 @@ class TrustedServers:
     unresolved: tuple[tuple[str, str], ...] = ()
 
 
-def look_up(names: Iterable[TrustedServerName], resolv_conf: Path = RESOLV_CONF) -> TrustedServers:
+def look_up(names: Iterable[TrustedServerName], services: Known, resolv_conf: Path = RESOLV_CONF) -> TrustedServers:
     """Every server that the entries stand for, each once, in the order of the entries."""
     servers: dict[TrustedServer, None] = {}
     unresolved: list[tuple[str, str]] = []
@@ -33,7 +34,9 @@ def look_up(names: Iterable[TrustedServerName], resolv_conf: Path = RESOLV_CONF)
         if isinstance(name, TrustedServer):
             servers[name] = None
         elif isinstance(name, ServiceReference):
-            unresolved.append((str(name), "no source of Services is configured"))
+            servers.update(dict.fromkeys(services.get(str(name), ())))
+            if not services.get(str(name)):
+                unresolved.append((str(name), "no document tells the addresses of this Service"))
         else:
             found = _system(name, resolv_conf, unresolved)
             servers.update(dict.fromkeys(found))
