@@ -113,7 +113,7 @@ class Desk:
 
     def _reader_counters(self) -> dict[str, int]:
         readers = self._loop.readers
-        named = {"answers": readers.answers, "denied": readers.denied, "log": readers.log}
+        named = {"answers": readers.answers, "denied": readers.denied, "named": readers.named, "log": readers.log}
         counters = {name: reader.counters for name, reader in named.items() if reader is not None}
         return {
             f"{name}-{field.replace('_', '-')}": getattr(values, field)

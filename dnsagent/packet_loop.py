@@ -31,7 +31,8 @@ from reconcile.clock import Clock
 from reconcile.instant import Instant
 
 TICK_SECONDS: Final = 0.25
-OBSERVE_SECONDS: Final = 1.0
+OBSERVE_SECONDS: Final = 0.5
+"""Between looks at the kernel's table of queues: a binding that died in silence is back within a second."""
 MAX_COPIES: Final = 16_384
 """Copies read before the answers are judged: more than the log's socket buffer holds, a page and more for each. So all
 that was logged before the answers came is read, and no flood of queries keeps the answers waiting for ever."""
