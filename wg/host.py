@@ -11,6 +11,7 @@ there is taken out.
 
 import errno
 from collections.abc import Iterator
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, final
 
@@ -87,23 +88,40 @@ class Host:
                 raise WireGuardError("read", name, error.errno or 0) from error
         return None
 
+    def raise_link(self, routing: Routing) -> int:
+        """Has the device up, with its MTU; whether that took a change, as a number.
+
+        Raises:
+            WireGuardError: ENODEV, the device is not there; otherwise what the kernel refused with.
+        """
+        link = self._link(routing)
+        if link.is_up and link.mtu == routing.mtu:
+            return 0
+        self._change("raise", routing.interface, words.NEW_LINK, words.raise_link(link.index, routing.mtu))
+        return 1
+
     def apply(self, routing: Routing) -> int:
         """Brings device, address, routes and rule to what is wanted; how many changes that took.
 
         Raises:
             WireGuardError: ENODEV, the device is not there; otherwise what the kernel refused with.
         """
-        link = self.link(routing.interface)
-        if link is None:
-            raise WireGuardError("route into", routing.interface, errno.ENODEV)
-        changes = 0
-        if not link.is_up or link.mtu != routing.mtu:
-            self._change("raise", routing.interface, words.NEW_LINK, words.raise_link(link.index, routing.mtu))
-            changes += 1
+        changes = self.raise_link(routing)
+        link = self._link(routing)
         # Before the routes: with its last IPv4 address a device loses those as well (kernel: fib_disable_ip).
         changes += self._addresses(routing, link.index)
         changes += self._routes(routing, link.index)
         return changes + self._rule(routing, is_wanted=True)
+
+    def close_ways(self, routing: Routing) -> None:
+        """Routes and rule as far as they need no device: what is unreachable without a tunnel is so from now on.
+
+        Raises:
+            WireGuardError: the kernel refused.
+        """
+        without = frozenset(route for route in routing.routes if route.kind is not RouteKind.TUNNEL)
+        self._routes(replace(routing, routes=without), 0)
+        self._rule(routing, is_wanted=True)
 
     def remove(self, routing: Routing) -> None:
         """Takes out rule and routes; the device stays, and nothing goes through it.
@@ -127,6 +145,12 @@ class Host:
         return frozenset(
             item for payload in found if (item := words.read_route(payload, routing.table, index)) is not None
         )
+
+    def _link(self, routing: Routing) -> words.Link:
+        link = self.link(routing.interface)
+        if link is None:
+            raise WireGuardError("route into", routing.interface, errno.ENODEV)
+        return link
 
     def _addresses(self, routing: Routing, index: int) -> int:
         found = self._listing("addresses", words.GET_ADDRESS, words.all_addresses(routing.version), words.NEW_ADDRESS)

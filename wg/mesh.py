@@ -4,7 +4,8 @@
 
 Every node comes to the same answer from the same documents, so no two disagree about a pair. A key that two nodes
 claim belongs to neither: whoever copied it could read the other's traffic. Both are left out until only one has it;
-if one of them is this node, it encrypts to nobody.
+if one of them is this node, it encrypts to nobody. A node whose document says no key yet knows its peers already, and
+believes them, but sends in clear: from the moment they know its key both ways are encrypted, and nothing is lost.
 """
 
 from collections import Counter
@@ -29,6 +30,8 @@ class Reason(StrEnum):
     """Another node says the same key."""
     OWN_KEY_TAKEN = "OwnKeyTaken"
     """Another node says this node's key: nobody can tell them apart, so this node encrypts to nobody."""
+    NOT_PUBLISHED = "NotPublished"
+    """This node's own document says no key, so no other node encrypts to it, nor believes what it encrypts."""
     NO_ADDRESS = "NoAddress"
     """Nobody says where it is."""
 
@@ -107,14 +110,13 @@ def mesh(own: Node, others: Iterable[Node], wants: Wants) -> Mesh:
     claims = _claims(own, nodes, wants.version)
     behind = {node.name: _won(node, claims) for node in nodes}
     said = Counter(node.public_key for node in nodes if node.public_key is not None)
-    is_alone = wants.own_key in said
+    is_alone = wants.own_key in said or own.public_key in said
+    is_published = own.public_key is not None and not own.has_bad_key
     left_out, peers, names = [], {}, {}
     for node in nodes:
         networks = behind[node.name]
         reason = _reason(node, said, is_alone=is_alone)
-        if reason is not None:
-            left_out.append(_left(node, reason, networks, nodes))
-        elif node.public_key is not None and node.address is not None:
+        if reason is None and node.public_key is not None and node.address is not None:
             names[node.public_key] = node.name
             peers[node.public_key] = Peer(
                 public_key=node.public_key,
@@ -122,8 +124,11 @@ def mesh(own: Node, others: Iterable[Node], wants: Wants) -> Mesh:
                 allowed_ips=networks,
                 keepalive_seconds=wants.keepalive_seconds,
             )
-    tunnelled = frozenset(network for peer in peers.values() for network in peer.allowed_ips)
+            reason = None if is_published else Reason.NOT_PUBLISHED
+        if reason is not None:
+            left_out.append(_left(node, reason, networks, nodes))
     clear = frozenset(network for left in left_out for network in left.networks)
+    tunnelled = frozenset(network for peer in peers.values() for network in peer.allowed_ips) - clear
     routes = frozenset(_routes(own.behind(wants.version), tunnelled, clear, is_strict=wants.is_strict))
     return Mesh(
         peers=peers,

@@ -55,6 +55,11 @@ class Routing:
     and other nodes accept it from nowhere else."""
     routes: frozenset[Route] = field(default_factory=frozenset)
 
+    @property
+    def is_strict(self) -> bool:
+        """Whether some of it shall not go in clear."""
+        return any(route.kind is RouteKind.UNREACHABLE for route in self.routes)
+
 
 def mtu(underlay: int, version: int, configured: int = 0) -> int:
     """The device's; `configured` 0 is what the underlay leaves, and never less than IP needs."""

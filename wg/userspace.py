@@ -6,7 +6,9 @@ Blocks; the deadline is for a program that hangs.
 """
 
 import errno
+import os
 import socket
+import subprocess
 from pathlib import Path
 from typing import final
 
@@ -16,6 +18,7 @@ from wg.errors import WireGuardError
 from wg.model import DeviceState
 
 SOCKETS = Path("/var/run/wireguard")
+PROGRAM = "wireguard-go"
 _DEADLINE_SECONDS = 10.0
 _CHUNK_BYTES = 1 << 16
 _MOST_BYTES = 1 << 26
@@ -73,3 +76,30 @@ def _receive(link: socket.socket) -> str:
         if len(answer) > _MOST_BYTES:
             raise OSError(errno.EMSGSIZE, "the answer has no end")
     return answer.decode("ascii")
+
+
+def start_program(name: str) -> None:
+    """Has wireguard-go make a device in this network namespace; it goes on when we end, and ends with its device.
+
+    Raises:
+        WireGuardError: ENOENT, it is not installed; EPROTO, it did not come up.
+    """
+    try:
+        # It starts itself once more in the background, and returns when that one listens.
+        done = subprocess.run(  # noqa: S603 - the name was checked with the settings
+            [PROGRAM, name],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            timeout=_DEADLINE_SECONDS,
+            # It advises against itself where the kernel has a module, and does not care whether that is so here.
+            env={**os.environ, "WG_I_PREFER_BUGGY_USERSPACE_TO_POLISHED_KMOD": "1"},
+        )
+    except FileNotFoundError as error:
+        raise WireGuardError(f"run {PROGRAM} for", name, errno.ENOENT) from error
+    except subprocess.TimeoutExpired as error:
+        raise WireGuardError(f"run {PROGRAM} for", name, errno.ETIMEDOUT) from error
+    if done.returncode != 0:
+        raise WireGuardError(f"run {PROGRAM} for", name, errno.EPROTO)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_address
 from typing import ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from policy.resources.addresses import loose_network
 from policy.resources.fields import Items, Text
 from policy.resources.kube import OpenModel
 from policy.resources.metadata import ObjectMeta, Resource
-from policy.rules import IPAddress
+from policy.rules import IPAddress, IPNetwork
 
 _OWN_ADDRESSES = frozenset(("InternalIP", "ExternalIP"))
 """Kubernetes: NodeAddressType; the others are names."""
@@ -26,6 +26,9 @@ _CALICO_TUNNELS = (
     "projectcalico.org/IPv6WireguardInterfaceAddr",
 )
 """Annotations in which Calico keeps what a node's own traffic may come from."""
+WIREGUARD_KEYS = {4: "projectcalico.org/WireguardPublicKey", 6: "projectcalico.org/WireguardPublicKeyV6"}
+"""Annotations in which Calico's nodes tell each other their public keys, by version of IP."""
+_WIREGUARD_ADDRESSES = {4: _CALICO_TUNNELS[3], 6: _CALICO_TUNNELS[4]}
 
 
 class NodeAddress(OpenModel):
@@ -41,6 +44,14 @@ class NodeStatus(OpenModel):
     addresses: Items[NodeAddress] = ()
 
 
+class NodeSpec(OpenModel):
+    """Which addresses its pods get."""
+
+    pod_cidr: Text = Field(default="", alias="podCIDR")
+    pod_cidrs: Items[Text] = Field(default=(), alias="podCIDRs")
+    """One of each version of IP; with the one above in front."""
+
+
 class Node(Resource):
     """A machine of the cluster."""
 
@@ -49,7 +60,22 @@ class Node(Resource):
     IS_NAMESPACED: ClassVar = False
     IGNORED: ClassVar = frozenset[str]()
 
+    spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
+
+    @property
+    def pod_networks(self) -> tuple[IPNetwork, ...]:
+        """The networks of its pods, each once; what cannot be read is none."""
+        return tuple(dict.fromkeys(_networks((self.spec.pod_cidr, *self.spec.pod_cidrs))))
+
+    def wireguard_key(self, version: int) -> str:
+        """The public key that its document says, for one version of IP; empty where it says none."""
+        return self.metadata.annotations.get(WIREGUARD_KEYS[version], "").strip()
+
+    def wireguard_address(self, version: int) -> IPAddress | None:
+        """The address of its WireGuard device."""
+        found = _readable([self.metadata.annotations.get(_WIREGUARD_ADDRESSES[version], "")])
+        return next((address for address in found if address.version == version), None)
 
     @property
     def internal_addresses(self) -> tuple[IPAddress, ...]:
@@ -72,6 +98,14 @@ class Node(Resource):
 def _readable(texts: Iterable[str]) -> tuple[IPAddress, ...]:
     """Those that are addresses, with or without a length; what cannot be read names nobody."""
     return tuple(dict.fromkeys(_addresses(texts)))
+
+
+def _networks(texts: Iterable[str]) -> Iterator[IPNetwork]:
+    for text in texts:
+        try:
+            yield loose_network(text)
+        except ValueError:
+            continue
 
 
 def _addresses(texts: Iterable[str]) -> Iterator[IPAddress]:
@@ -99,11 +133,27 @@ class CalicoNodeBGP(OpenModel):
     ipv6_address: Text = ""
 
 
+class CalicoNodeWireguard(OpenModel):
+    """The addresses of its WireGuard devices."""
+
+    interface_ipv4_address: Text = Field(default="", alias="interfaceIPv4Address")
+    interface_ipv6_address: Text = Field(default="", alias="interfaceIPv6Address")
+
+
 class CalicoNodeSpec(OpenModel):
     """The addresses."""
 
     addresses: Items[CalicoNodeAddress] = ()
     bgp: CalicoNodeBGP = CalicoNodeBGP()
+    wireguard: CalicoNodeWireguard = CalicoNodeWireguard()
+
+
+class CalicoNodeStatus(OpenModel):
+    """The keys of its WireGuard devices, and what Kubernetes says of its pods' addresses."""
+
+    wireguard_public_key: Text = ""
+    wireguard_public_key_v6: Text = Field(default="", alias="wireguardPublicKeyV6")
+    pod_cidrs: Items[Text] = Field(default=(), alias="podCIDRs")
 
 
 class CalicoNode(Resource):
@@ -112,8 +162,10 @@ class CalicoNode(Resource):
     model_config = ConfigDict(extra="ignore")
     KIND: ClassVar = "Node"
     IS_NAMESPACED: ClassVar = False
+    IGNORED: ClassVar = frozenset[str]()
 
     spec: CalicoNodeSpec = CalicoNodeSpec()
+    status: CalicoNodeStatus = CalicoNodeStatus()
 
 
 def converted(node: CalicoNode) -> Node:
@@ -121,8 +173,19 @@ def converted(node: CalicoNode) -> Node:
     spec = node.spec
     told = [spec.bgp.ipv4_address, spec.bgp.ipv6_address, *(entry.address for entry in spec.addresses)]
     entries = tuple(NodeAddress(type="InternalIP", address=str(address)) for address in _readable(told))
-    return Node(metadata=_metadata(node.metadata.labels, node), status=NodeStatus(addresses=entries))
+    return Node(
+        metadata=_metadata(node.metadata.labels, node),
+        spec=NodeSpec(podCIDRs=node.status.pod_cidrs),
+        status=NodeStatus(addresses=entries),
+    )
 
 
 def _metadata(labels: Mapping[str, str], node: CalicoNode) -> ObjectMeta:
-    return ObjectMeta(name=node.metadata.name, labels=dict(labels), annotations=node.metadata.annotations)
+    said = {
+        WIREGUARD_KEYS[4]: node.status.wireguard_public_key,
+        WIREGUARD_KEYS[6]: node.status.wireguard_public_key_v6,
+        _WIREGUARD_ADDRESSES[4]: node.spec.wireguard.interface_ipv4_address,
+        _WIREGUARD_ADDRESSES[6]: node.spec.wireguard.interface_ipv6_address,
+    }
+    annotations = {**node.metadata.annotations, **{name: value for name, value in said.items() if value}}
+    return ObjectMeta(name=node.metadata.name, labels=dict(labels), annotations=annotations)

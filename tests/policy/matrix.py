@@ -132,6 +132,7 @@ QOS: dict[str, Examples] = {
         "Bandwidth": BITS, "Burst": BITS, "Peakrate": BITS, "Minburst": BITS,
     }.items()
 }  # fmt: skip
+POD_CIDRS: Examples = ([[], ["10.0.0.0/24", "fd00::/64"], ["nonsense"]], ["10.0.0.0/24", [5]])
 EXAMPLES: dict[str, dict[str, Examples]] = {
     "QoSControls": {**QOS, "dscp": ([0, 63, "EF", "af21", "CS0", "46", None], [-1, 64, "AF", "64", "", True, 1.5, []])},
     "ObjectMeta": {
@@ -402,6 +403,8 @@ EXAMPLES: dict[str, dict[str, Examples]] = {
         "externalIPs": ([[], ["192.0.2.1"]], [["a"], "192.0.2.1"]),
     },
     "ServicePort": {"protocol": TRANSPORT, "port": PORT_NUMBERS, "nodePort": ([0, 30000], [-1, 65536, "1"])},
+    "NodeSpec": {"podCIDRs": POD_CIDRS},
+    "CalicoNodeStatus": {"podCIDRs": POD_CIDRS},
     "EndpointSlice": {"addressType": (["IPv4", "IPv6", "FQDN"], ["ipv4", "", None])},
     "SliceEndpoint": {
         "addresses": ([["10.0.0.1"], ["10.0.0.1"] * 100], [[], ["fd00::1"], ["a_b"], ["10.0.0.1"] * 101, "10.0.0.1"])

@@ -168,6 +168,42 @@ def test_a_node_has_the_addresses_that_its_status_and_calico_say():
     assert list(map(str, found.addresses)) == ["192.0.2.1", "2001:db8::1", "198.51.100.1", "10.1.0.0"]
 
 
+def test_what_nodes_say_about_encryption_is_the_same_in_both_forms():
+    kubernetes = read(
+        {
+            "apiVersion": "v1",
+            "kind": "Node",
+            "metadata": {
+                "name": "node-1",
+                "annotations": {
+                    "projectcalico.org/WireguardPublicKey": " key4 ",
+                    "projectcalico.org/WireguardPublicKeyV6": "key6",
+                    "projectcalico.org/IPv4WireguardInterfaceAddr": "10.0.1.1",
+                    "projectcalico.org/IPv6WireguardInterfaceAddr": "fd00:1::1",
+                },
+            },
+            "spec": {"podCIDR": "10.0.1.0/24", "podCIDRs": ["10.0.1.0/24", "fd00:1::/64", "nonsense"]},
+        }
+    )
+    calico = read(
+        {
+            "apiVersion": "projectcalico.org/v3",
+            "kind": "Node",
+            "metadata": {"name": "node-1"},
+            "spec": {"wireguard": {"interfaceIPv4Address": "10.0.1.1", "interfaceIPv6Address": "fd00:1::1"}},
+            "status": {
+                "wireguardPublicKey": "key4",
+                "wireguardPublicKeyV6": "key6",
+                "podCIDRs": ["10.0.1.0/24", "fd00:1::/64"],
+            },
+        }
+    )
+    for node in (kubernetes, calico):
+        assert list(map(str, node.pod_networks)) == ["10.0.1.0/24", "fd00:1::/64"]
+        assert [node.wireguard_key(version) for version in (4, 6)] == ["key4", "key6"]
+        assert [str(node.wireguard_address(version)) for version in (4, 6)] == ["10.0.1.1", "fd00:1::1"]
+
+
 def test_calicos_own_node_is_read_as_the_same_thing():
     document = {
         "apiVersion": "projectcalico.org/v3",

@@ -125,6 +125,17 @@ def test_a_device_that_goes_takes_its_routes_and_strict_ones_stay(place):
     assert rules(namespace, 4) == []
 
 
+@pytest.mark.parametrize("version", [4, 6])
+def test_ways_are_closed_before_there_is_a_device(place, version):
+    namespace, host = place
+    wanted = routing(version, strict=True, interface="wgt8")
+    host.close_ways(wanted)
+    assert table(namespace, wanted) >= {(NETWORKS[version][0], "unreachable", 4096)}
+    assert len(rules(namespace, version)) == 1
+    host.remove(wanted)
+    assert table(namespace, wanted) == set()
+
+
 def test_hundreds_of_routes_come_and_go(place):
     _, host = place
     networks = [ip_network(((10 << 24) + (number << 8), 24)) for number in range(500)]

@@ -12,6 +12,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from pathlib import Path
 
 import structlog
 
@@ -22,6 +23,7 @@ from nft.transport import KernelTransport
 from reconcile.clock import SystemClock
 from tidegate.agent import stored_documents, stored_servers
 from tidegate.agent.allocator import give_back
+from tidegate.agent.encryption_task import remove_tunnels
 from tidegate.agent.footprint import Footprint, footprint_path, write_footprint
 from tidegate.agent.tasks import Supervisor
 from tidegate.agent.wiring import Agent, build
@@ -194,6 +196,8 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("captures", agent.capturer.run())
     start("memory", _set_memory_aside(agent))
     start("resolvers", _watch_resolvers(run))
+    if agent.encryption is not None:
+        start("encryption", agent.encryption.run())
 
 
 async def _watch_resolvers(run: _Run) -> None:
@@ -238,7 +242,7 @@ def _footprint(agent: Agent) -> Footprint:
 
 
 def remove_traces(left: Footprint) -> None:
-    """Deletes our table and our way of routing, as far as they are there.
+    """Deletes our table, our ways of routing and our tunnels, as far as they are there.
 
     Raises:
         NftError, OSError: the kernel refused.
@@ -246,6 +250,7 @@ def remove_traces(left: Footprint) -> None:
     remove_table(left.table)
     if left.steering is not None:
         Steering(*left.steering).remove()
+    remove_tunnels(Path(left.state))
 
 
 def remove_table(name: str) -> None:

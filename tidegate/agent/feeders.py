@@ -39,6 +39,10 @@ SETTLE_SECONDS = 0.05
 """Links and routes come in bursts: a new pod is a dozen events."""
 
 
+def _nothing() -> None:
+    """Nobody else is told."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feeders:
     """What they share."""
@@ -51,6 +55,8 @@ class Feeders:
     clock: Clock
     listeners: Sequence[Callable[[ResourceKey, Resource | None], None]] = ()
     """Others who are told of each document that came, changed or went (None)."""
+    on_change: Callable[[], None] = _nothing
+    """Told as well, whenever documents or links changed."""
     links_read: asyncio.Event = field(default_factory=asyncio.Event)
     """The routes were looked at once: the first step has the interfaces of all pods that have one."""
 
@@ -61,11 +67,13 @@ class Feeders:
         if configure(self._configuration()) or serve(self.desired.resources):
             return
         self.desired.in_sync()
+        self.on_change()
         self._say(ConditionType.SOURCES_IN_SYNC, is_true=True, reason="InSync")
         self.loop.note_change()
         async for changes in source.changes():
             self.loop.note_change()
             self._take(changes)
+            self.on_change()
             kinds = {update.key.kind for update in changes.updates}
             if not kinds.isdisjoint(_CONFIGURING) and configure(self._configuration()):
                 return
@@ -86,6 +94,7 @@ class Feeders:
                 changed.clear()
                 self.desired.on_links(await read_links())
                 self.links_read.set()
+                self.on_change()
                 if self.desired.has_news:
                     self.loop.note_change()
                 await changed.wait()

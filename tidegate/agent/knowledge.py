@@ -14,6 +14,7 @@ from dnsagent.link import LinkError
 from netlink.transport import NetlinkSocket
 from nft import counts
 from nft.errors import NftError
+from tidegate.agent.encryption_task import EncryptionTask
 from tidegate.agent.machine import Machine
 from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketKeeper
@@ -45,6 +46,7 @@ class Knowledge:
     revoker: Revoker
     others: Mapping[str, Query] = field(default_factory=dict)
     """Questions that other parts of the agent answer."""
+    encryption: EncryptionTask | None = None
 
     @property
     def queries(self) -> Mapping[str, Query]:
@@ -57,6 +59,7 @@ class Knowledge:
             "names": self._names,
             "explain": self._explain,
             **self.others,
+            "wireguard": self._wireguard,
         }
 
     async def metrics(self) -> str:
@@ -96,6 +99,7 @@ class Knowledge:
             conditions=self.conditions.all(),
             limits=tuple(limits.limits(state, render, counted)),
             full_sets=limits.full_sets(counted),
+            tunnels=[] if self.encryption is None else await self.encryption.documents(),
         )
 
     @property
@@ -109,6 +113,7 @@ class Knowledge:
             and self.revoker.is_done
             and self.conditions.is_true(ConditionType.APPLIED)
             and self.keeper.status is not None
+            and (self.encryption is None or self.encryption.is_done)
         )
 
     def _packets_view(self) -> PacketsView:
@@ -194,6 +199,9 @@ class Knowledge:
             return list(await asyncio.to_thread(self.packets.names))
         except LinkError as error:
             raise SilenceError(f"cannot ask the packet process: {error}") from error
+
+    async def _wireguard(self, _: Mapping[str, str]) -> Document:
+        return [] if self.encryption is None else await self.encryption.documents()
 
     async def _explain(self, parameters: Mapping[str, str]) -> Document:
         if "from" not in parameters or "to" not in parameters:

@@ -28,6 +28,7 @@ from reconcile.clock import SystemClock
 from tidegate.agent.capturer import Capturer
 from tidegate.agent.commits import CommitFeed
 from tidegate.agent.connections import KernelConnections
+from tidegate.agent.encryption_task import EncryptionTask, encryption_task
 from tidegate.agent.ended import KernelSets
 from tidegate.agent.feeders import Feeders
 from tidegate.agent.knowledge import Knowledge
@@ -66,10 +67,14 @@ class Agent:
     conditions: Conditions
     thread: ThreadPoolExecutor
     kernel: Kernel
+    encryption: EncryptionTask | None
+    """None where no encryption between nodes is configured."""
 
     def close(self) -> None:
         """Gives back what the parts hold open. The kernel's table and the packet process stay."""
         self.revoker.close()
+        if self.encryption is not None:
+            self.encryption.close()
         self.thread.shutdown()
         self.kernel.close()
         self.commits.close()
@@ -130,6 +135,7 @@ def build(settings: Settings, features: Features) -> Agent:
         return None if learned is None else Tally(learned.generation, kernel.commits + revoker.commits + learned.own)
 
     capturer = Capturer(desired, loop, _recorder(settings, situation.state, clock), clock)
+    encryption = encryption_task(situation, desired, conditions, clock)
     command = PacketCommand(packet_command(situation.state), situation.version)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
     return Agent(
@@ -143,6 +149,7 @@ def build(settings: Settings, features: Features) -> Agent:
             conditions=conditions,
             clock=clock,
             listeners=(capturer.on_update,),
+            on_change=(lambda: None) if encryption is None else encryption.note_change,
         ),
         loop=loop,
         keeper=keeper,
@@ -158,10 +165,12 @@ def build(settings: Settings, features: Features) -> Agent:
             packets=packets,
             revoker=revoker,
             others=capturer.queries,
+            encryption=encryption,
         ),
         conditions=conditions,
         thread=parts.thread,
         kernel=kernel,
+        encryption=encryption,
     )
 
 

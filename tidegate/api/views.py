@@ -105,6 +105,8 @@ class StatusView:
     """Of workloads' traffic, with the packets beyond them."""
     full_sets: Mapping[str, int] = field(default_factory=dict)
     """Packets that found a set of rates full, by set."""
+    tunnels: Sequence[Mapping[str, object]] = ()
+    """WireGuard devices, as `tidegate wireguard` shows them."""
 
     def document(self) -> JSONObject:
         """Its JSON."""

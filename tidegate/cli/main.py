@@ -31,6 +31,7 @@ COMMANDS = {
     "policies": Entry("policies", "policies"),
     "sets": Entry("sets", "sets"),
     "names": Entry("names", "names"),
+    "wireguard": Entry("wireguard", "wireguard"),
     "explain": Entry("explain", "explain"),
     "capture": Entry("capture", "capture"),
     "doctor": Entry("doctor", "doctor"),

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from policy import selectors
 from policy.resources.felix import CLUSTER, FelixConfiguration
-from tidegate.config.settings import Knob, knobs
+from tidegate.config.knob import Knob
+from tidegate.config.settings import knobs
 from tidegate.config.sources import Given
 
 _OWN_GROUPS = frozenset(("Where things are",))

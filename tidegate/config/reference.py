@@ -4,7 +4,8 @@ import sys
 from itertools import groupby
 
 from tidegate.config.kinds import Shown
-from tidegate.config.settings import Knob, Settings, knobs
+from tidegate.config.knob import Knob
+from tidegate.config.settings import Settings, knobs
 
 _HEAD = """# Settings
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import yaml
 
+from tidegate.config.contradictions import contradictions
 from tidegate.config.kinds import Shown
-from tidegate.config.settings import Knob, Settings, contradictions, knobs
+from tidegate.config.knob import Knob
+from tidegate.config.settings import Settings, knobs
 
 PREFIX = "TIDEGATE_"
 

@@ -6,6 +6,7 @@ from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
 from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, NO_TUNNELS, FailsafePort, Tunnels
 from tidegate.config.settings import DenyAction, HostAction, OnPolicyChange, Settings, SourceCheck, SourceSpoofing
+from tidegate.config.wireguard import wireguard_ports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,11 @@ def from_configuration(
         endpoint_to_host=settings.default_endpoint_to_host_action,
         failsafe_inbound=settings.failsafe_inbound_host_ports,
         failsafe_outbound=settings.failsafe_outbound_host_ports,
-        tunnels=Tunnels(settings.ipip_enabled, settings.vxlan_port if settings.vxlan_enabled else None),
+        tunnels=Tunnels(
+            settings.ipip_enabled,
+            settings.vxlan_port if settings.vxlan_enabled else None,
+            wireguard_ports(settings),
+        ),
         ingress_connections_per_second=settings.workload_ingress_connection_rate,
         egress_connections_per_second=settings.workload_egress_connection_rate,
         source_check=settings.workload_source_check,

@@ -36,6 +36,10 @@ class ConditionType(StrEnum):
     """A host endpoint of this node, or a part of its policy, is in force nowhere; the reason says why."""
     CONNECTIONS_JUDGED = "ConnectionsJudged"
     """Open connections are those that policy allows. Not there where they are kept whatever policy says."""
+    ENCRYPTION = "Encryption"
+    """The WireGuard device of a version of IP is as configured. Not there where none is wanted."""
+    NOT_ENCRYPTED = "NotEncrypted"
+    """Traffic to a node that should be encrypted to is not; the reason says why."""
     TABLE_REPAIRED = "TableRepaired"
     """Another program changed our table; it was put right."""
 
@@ -48,6 +52,7 @@ _FAULTS = frozenset(
         ConditionType.TIER_MISSING,
         ConditionType.INTERFACE_MISSING,
         ConditionType.HOST_ENDPOINT_IDLE,
+        ConditionType.NOT_ENCRYPTED,
     }
 )
 """Types that are bad news when True."""

@@ -1,0 +1,39 @@
+"""Settings that are possible each by itself but not together."""
+
+from collections.abc import Iterator
+
+from tidegate.config.settings import Settings
+
+MARK_BITS = 7
+"""One for Pass, one for packets that were held once, one for what host endpoints allowed before conntrack or DNAT; at
+the other end of the mask one for packets handed to a listener here, one for packets of the packet process's sockets.
+With WireGuard one more there, for what its devices send."""
+MAX_KEEP_ALIVE_SECONDS = 65535
+"""A 16-bit number on the wire of the kernel's netlink (linux/wireguard.h)."""
+
+
+def contradictions(settings: Settings) -> list[tuple[str, str]]:
+    """Settings that are possible each by itself but not together: (name, what is wrong)."""
+    found = []
+    if settings.dns_ttl_floor_seconds > settings.dns_ttl_ceiling_seconds:
+        found.append(("dnsTTLFloor", "cannot be above dnsTTLCeiling"))
+    if settings.dns_policy_nfqueue_id == settings.dns_packets_nfqueue_id:
+        found.append(("dnsPolicyNfqueueID", "cannot be the same as dnsPacketsNfqueueID"))
+    if settings.dns_named_nfqueue_id in (settings.dns_policy_nfqueue_id, settings.dns_packets_nfqueue_id):
+        found.append(("dnsNamedNfqueueID", "cannot be the same as dnsPolicyNfqueueID or dnsPacketsNfqueueID"))
+    encrypts = settings.wireguard_enabled or settings.wireguard_enabled_v6
+    if settings.nftables_mark_mask.bit_count() < MARK_BITS + encrypts:
+        found.append(("nftablesMarkMask", f"cannot do with fewer than {MARK_BITS + encrypts} bits"))
+    return [*found, *_of_encryption(settings)] if encrypts else found
+
+
+def _of_encryption(settings: Settings) -> Iterator[tuple[str, str]]:
+    if settings.wireguard_interface_name == settings.wireguard_interface_name_v6:
+        yield "wireguardInterfaceNameV6", "cannot be the same as wireguardInterfaceName"
+    if settings.wireguard_listening_port == settings.wireguard_listening_port_v6:
+        yield "wireguardListeningPortV6", "cannot be the same as wireguardListeningPort"
+    tables = range(settings.wireguard_routing_table, settings.wireguard_routing_table + 2)
+    if settings.dns_intercept_routing_table in tables:
+        yield "wireguardRoutingTable", "cannot be dnsInterceptRoutingTable, nor the number before it"
+    if settings.wireguard_keep_alive_seconds > MAX_KEEP_ALIVE_SECONDS:
+        yield "wireguardKeepAlive", f"cannot be above {MAX_KEEP_ALIVE_SECONDS} s"
