@@ -39,6 +39,8 @@ class Desk:
         self._version = version
         self._interceptor = interceptor
         self._proxy = proxy
+        self.successor: tuple[str, ...] = ()
+        """The program that shall take this process over when the loop has ended; empty is none."""
         self._refused: int | None = None
         """Refusals of the kernel up to the last load; None before the first."""
         self._commands: dict[str, Callable[[Document, dict[str, Any]], dict[str, Any]]] = {
@@ -50,6 +52,7 @@ class Desk:
             "forget": self._forget,
             "restore": self._restore,
             "stop": self._stop,
+            "succeed": self._succeed,
         }
 
     def handle(self, request: Document, memory: dict[str, Any]) -> Document:
@@ -210,6 +213,16 @@ class Desk:
         del request, memory
         self._loop.stop()
         return {}
+
+    def _succeed(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """Another program takes this process over, and its sockets as they are: what comes meanwhile waits in them."""
+        del memory
+        program, *arguments = map(str, request["program"])
+        if not os.access(program, os.X_OK):
+            raise ValueError(f"cannot run {program}")
+        self.successor = (program, *arguments)
+        self._loop.stop(keeps_sockets=True)
+        return {"pid": os.getpid()}
 
     # --- names ---
 

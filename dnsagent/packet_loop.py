@@ -110,12 +110,13 @@ class PacketLoop:
         self._denied_generation = 0
         self._named_generation = 0
         self._is_stopping = False
+        self._keeps_sockets = False
         self._most = BATCH_LIMIT
         """Packets to read of a socket in this round."""
 
-    def stop(self) -> None:
-        """Ends the loop after the present round."""
-        self._is_stopping = True
+    def stop(self, *, keeps_sockets: bool = False) -> None:
+        """Ends the loop after the present round; the readers' sockets may be left bound for who comes after."""
+        self._is_stopping, self._keeps_sockets = True, keeps_sockets
 
     def run(self) -> None:
         """Serves until `stop`; every held packet has its verdict when this returns or raises."""
@@ -128,7 +129,7 @@ class PacketLoop:
             self.answers.close()
             self.denied.close()
             self.named.close()
-            for reader in self.readers.all():
+            for reader in () if self._keeps_sockets else self.readers.all():
                 reader.close()
             self.journal.close()
 

@@ -28,12 +28,23 @@ RECEIVE_BYTES = 1 << 17
 class NetlinkSocket:
     """One bound netlink socket; owns its file descriptor and its sequence numbers."""
 
-    def __init__(self, protocol: int = NETLINK_NETFILTER, *, receive_buffer_bytes: int | None = None) -> None:
-        """Opens and binds.
+    def __init__(
+        self,
+        protocol: int = NETLINK_NETFILTER,
+        *,
+        receive_buffer_bytes: int | None = None,
+        adopted: int | None = None,
+    ) -> None:
+        """Opens and binds; or takes over the descriptor that an earlier program of this process has bound and left.
 
         Raises:
             OSError: the kernel has no such protocol, or the process may not open it.
         """
+        self._sequence = 0
+        if adopted is not None:
+            self._socket = socket.socket(fileno=adopted)
+            self._socket.set_inheritable(False)
+            return
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
         try:
             self._socket.setsockopt(SOL_NETLINK, NETLINK_CAP_ACK, 1)
@@ -43,7 +54,6 @@ class NetlinkSocket:
         except OSError:
             self._socket.close()
             raise
-        self._sequence = 0
 
     def fileno(self) -> int:
         """The descriptor, for a selector."""

@@ -15,7 +15,7 @@ from nfq import log_messages
 from nfq.counters import LogCounters
 from nfq.errors import QueueLostError, QueueRefusedError
 from nfq.log_messages import LoggedPacket, LogReader
-from nfq.raw import RECEIVE_BYTES, await_acknowledgement
+from nfq.raw import RECEIVE_BYTES, UNKNOWN, await_acknowledgement
 
 _SEQUENCE_MASK: Final = 0xFFFFFFFF
 
@@ -67,8 +67,8 @@ class PacketLog(Protocol):
 class RawLog:
     """A bound log group and its socket."""
 
-    def __init__(self, settings: LogSettings, counters: LogCounters | None = None) -> None:
-        """Binds the group.
+    def __init__(self, settings: LogSettings, counters: LogCounters | None = None, adopted: int | None = None) -> None:
+        """Binds the group, or goes on with a descriptor that is bound to it: with its settings, then.
 
         Raises:
             QueueRefusedError: the kernel refused, EPERM or EBUSY where the group has a reader already; the socket is
@@ -82,11 +82,14 @@ class RawLog:
         """Copies that came while the acknowledgement of the set-up was awaited."""
         operation = f"bind log group {settings.group}"
         try:
-            self._netlink = NetlinkSocket(receive_buffer_bytes=settings.receive_buffer_bytes)
+            self._netlink = NetlinkSocket(receive_buffer_bytes=settings.receive_buffer_bytes, adopted=adopted)
         except OSError as error:
             raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
         try:
-            self._set_up()
+            if adopted is None:
+                self._set_up()
+            else:
+                self._next_sequence = UNKNOWN
         except OSError as error:
             self._netlink.close()
             raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
@@ -143,6 +146,8 @@ class RawLog:
                 packets.append(packet)
                 counters.received += 1
                 if packet.sequence is not None:
+                    if self._next_sequence == UNKNOWN:
+                        self._next_sequence = packet.sequence
                     counters.lost += (packet.sequence - self._next_sequence) & _SEQUENCE_MASK
                     self._next_sequence = packet.sequence + 1 & _SEQUENCE_MASK
         except NetlinkDecodeError:

@@ -17,12 +17,14 @@ from nfq.counters import QueueCounters
 from nfq.errors import QueueLostError, QueueRefusedError
 from nfq.held import HeldBatch, HeldPacket, Ledger, Verdict
 from nfq.queue import BATCH_LIMIT, QueueSettings
-from nfq.queue_messages import PacketReader, VerdictWriter, bind, refusals
+from nfq.queue_messages import PacketReader, VerdictWriter, bind, configure, refusals
 
 RECEIVE_BYTES: Final = 0x11000
 """A whole packet of 64 KiB and its attributes. Not more: from 128 KiB on malloc maps each buffer that is kept anew,
 and a recv costs 12 us instead of 1.1."""
 _ID_MASK: Final = 0xFFFFFFFF
+UNKNOWN: Final = -1
+"""Number of the last packet of a socket that somebody else has read before."""
 _ANSWER_SECONDS = 2.0
 _SEND_BYTES: Final = 64 << 10
 """Verdicts sent together at most: the send buffer holds 208 KiB, more at once is EMSGSIZE."""
@@ -32,8 +34,10 @@ _SEND_BYTES: Final = 64 << 10
 class RawQueue:
     """A bound queue and its socket. A `PacketQueue`, and the sink of its packets' verdicts."""
 
-    def __init__(self, settings: QueueSettings, counters: QueueCounters | None = None) -> None:
-        """Binds the queue.
+    def __init__(
+        self, settings: QueueSettings, counters: QueueCounters | None = None, adopted: int | None = None
+    ) -> None:
+        """Binds the queue, or goes on with a descriptor that is bound to it.
 
         Raises:
             QueueRefusedError: the kernel refused, EPERM where the number has a reader already; the socket is closed.
@@ -50,11 +54,11 @@ class RawQueue:
         self._failure: OSError | None = None
         operation = f"bind queue {settings.number}"
         try:
-            self._netlink = NetlinkSocket(receive_buffer_bytes=settings.receive_buffer_bytes)
+            self._netlink = NetlinkSocket(receive_buffer_bytes=settings.receive_buffer_bytes, adopted=adopted)
         except OSError as error:
             raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
         try:
-            self._set_up()
+            self._set_up(is_bound=adopted is not None)
         except OSError as error:
             self._netlink.close()
             raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
@@ -119,13 +123,15 @@ class RawQueue:
         self._batch.close()
         self._netlink.close()
 
-    def _set_up(self) -> None:
+    def _set_up(self, *, is_bound: bool) -> None:
         sock = self._netlink.raw
         # Without this option the kernel, after one overrun, refuses all packets until the reader has emptied the
         # buffer completely (S_CONGESTED). Overruns are seen by gaps between packet ids instead.
         sock.setsockopt(SOL_NETLINK, NETLINK_NO_ENOBUFS, 1)
         self._port: int = sock.getsockname()[0]
-        sock.send(bind(self._settings, self._netlink.next_sequence()))
+        set_up = configure if is_bound else bind
+        self._last_id = UNKNOWN if is_bound else 0
+        sock.send(set_up(self._settings, self._netlink.next_sequence()))
         self._early = await_acknowledgement(sock)
 
     def _drain(self, batch: HeldBatch, packets: list[HeldPacket], limit: int) -> None:
@@ -170,6 +176,8 @@ class RawQueue:
         if packets:
             last_id = packets[-1].id
             self._counters.received += len(packets)
+            if self._last_id == UNKNOWN:
+                self._last_id = (packets[0].id - 1) & _ID_MASK
             self._counters.missed += ((last_id - self._last_id) & _ID_MASK) - len(packets)
             self._last_id = last_id
 

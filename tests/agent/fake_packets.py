@@ -11,6 +11,9 @@ from pathlib import Path
 from dnsagent.link import LinkServer
 from dnsagent.poller import Poller
 
+OLD = ("0.8",)
+"""Versions that cannot be succeeded."""
+
 
 def serve(poller, seconds):
     for descriptor, events in poller.wait(seconds):
@@ -25,8 +28,12 @@ def main(path, version):
     def handle(request, _):
         command = request["command"]
         told.append(command)
+        if command == "succeed" and version in OLD:
+            return {"ok": False, "error": "there is no such command"}
         if command == "stop":
-            is_over.append(True)
+            is_over.append([])
+        if command == "succeed":
+            is_over.append(request["program"])
         if command == "load":
             return {"ok": True, "generation": json.loads(Path(request["path"]).read_text())["generation"]}
         status = {"pid": os.getpid(), "version": version, "generation": 0, "elements": 0, "health": []}
@@ -37,6 +44,8 @@ def main(path, version):
         serve(poller, 1)
     serve(poller, 0.05)
     server.close()
+    if is_over[0]:
+        os.execv(is_over[0][0], is_over[0])
 
 
 if __name__ == "__main__":

@@ -144,17 +144,37 @@ def test_a_living_one_is_adopted(state):
     process.wait()
 
 
-def test_one_of_another_version_is_replaced(state):
+def test_one_of_another_version_is_taken_over_and_stays_the_process_that_it_is(state):
     process = _start_stranger(state, "0.9")
 
     async def go():
         stand = Stand(state)
         async with stand.running() as pid:
             assert stand.keeper.status.version == "1"
+            assert stand.keeper.starts == 0
+            return pid
+
+    assert asyncio.run(go()) == process.pid
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("words", [None, ["/bin/false"]], ids=["it cannot be", "our program ends at once"])
+def test_one_of_another_version_that_cannot_be_taken_over_is_replaced(state, words):
+    process = _start_stranger(state, "0.8" if words is None else "0.9")
+
+    async def go():
+        stand = Stand(state)
+        if words is not None:
+            stand.keeper._command, ours = PacketCommand(words, "1"), stand.keeper._command
+            await stand.keeper._take_over(await stand.keeper._look())
+            stand.keeper._command = ours
+        async with stand.running() as pid:
+            assert stand.keeper.status.version == "1"
             return pid
 
     assert asyncio.run(go()) != process.pid
-    assert process.wait(5) == 0
+    assert process.wait(5) == (0 if words is None else 1)
 
 
 @pytest.mark.parametrize(("queue", "is_replaced"), [(101, False), (7, True)])

@@ -5,7 +5,7 @@ Implements `sync.parts.PacketSide`. Whether a packet process is alive is the kee
 """
 
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -138,6 +138,14 @@ class PacketClient:
     def stop(self) -> None:
         """Asks it to end. Raises as `status`."""
         self._link.call("stop")
+
+    def succeed(self, command: Sequence[str]) -> None:
+        """Has this program take the process over, with its sockets.
+
+        Raises:
+            LinkError: as `status`; also where it knows no such thing, or cannot run the program.
+        """
+        self._link.call("succeed", program=list(command))
 
     def names(self) -> list[dict[str, Any]]:
         """Every learned name. Raises as `status`."""

@@ -2,7 +2,9 @@
 
     is one listening?  -- no --> start it (own session: it outlives us) --> listening?
          | yes
-    is it of our version, on our queues?  -- no --> stop it, start anew
+    on our queues?         -- no --> stop it, start anew
+         | yes
+    is it of our version?  -- no --> have our program take it over, with its sockets; if it cannot: stop it, start anew
          | yes
     adopt: tell the apply loop, ask its status every second, notice its death at once (pidfd)
 
@@ -74,7 +76,9 @@ class PacketKeeper:
             status = await self._look()
             if status is not None and not self._is_ours(status):
                 self._log.info("packet process replaced", pid=status.pid, version=status.version)
-                await self.end()
+                if self._client.must_replace or not await self._take_over(status):
+                    await self.end()
+                self._client.must_replace = False
             elif status is not None:
                 await self._attend(status)
             elif self._client.is_listening():
@@ -105,9 +109,25 @@ class PacketKeeper:
         self._note_death()
 
     def _is_ours(self, status: PacketStatus) -> bool:
-        is_bound = not self._client.must_replace
-        self._client.must_replace = False
-        return is_bound and status.version == self._command.version
+        return not self._client.must_replace and status.version == self._command.version
+
+    async def _take_over(self, status: PacketStatus) -> bool:
+        """Has our program run in its place, so that packets wait instead of passing unread; whether it does."""
+        try:
+            await asyncio.to_thread(self._client.succeed, self._command.words)
+        except LinkError as error:
+            self._log.info("packet process cannot be taken over", reason=str(error))
+            return False
+        async with _death_of(status.pid) as death:
+            begun = self._clock.now()
+            while not death.is_set() and self._clock.now() - begun < START_SECONDS:
+                now = await self._look()
+                if now is not None and now.version == self._command.version:
+                    return True
+                if now is not None and self._clock.now() - begun > STOP_SECONDS:
+                    return False  # it has agreed, and goes on as before
+                await asyncio.sleep(_POLL_SECONDS)
+        return False
 
     async def _look(self) -> PacketStatus | None:
         try:

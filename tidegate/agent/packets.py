@@ -11,6 +11,7 @@ import gc
 import resource
 import secrets
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from ipaddress import ip_address
@@ -47,6 +48,7 @@ from nft.features import Features, probe
 from policy.domains import DomainError
 from reconcile.clock import Clock, SystemClock
 from reconcile.instant import Instant
+from tidegate.agent import handover
 
 SNAPSHOT, JOURNAL, SOCKET = "snapshot.json", "names.journal", "packets.sock"
 ANSWER_QUEUE_LENGTH = 8192
@@ -66,9 +68,14 @@ class PacketProcess:
     loop: PacketLoop
     server: LinkServer
     writer: ElementWriter
+    desk: Desk
 
     def run(self) -> None:
-        """Serves until SIGTERM, SIGINT or the command `stop`."""
+        """Serves until SIGTERM, SIGINT or the command `stop`; at the command `succeed` another program goes on.
+
+        Raises:
+            OSError: that one cannot be run.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.loop.stop())
         # Nothing here makes cycles: what is forgotten is freed by its count. To look at everything that was learned in
@@ -81,10 +88,17 @@ class PacketProcess:
             gc.enable()
             self.server.close()
             self.writer.close()
+        if self.desk.successor:
+            handover.leave(self.desk.successor, self.loop.readers)
 
 
-def build(state: Path, clock: Clock | None = None, features: Features | None = None) -> PacketProcess:
-    """Builds the process from its state directory.
+def build(
+    state: Path,
+    clock: Clock | None = None,
+    features: Features | None = None,
+    sockets: Mapping[str, int] = handover.NOTHING,
+) -> PacketProcess:
+    """Builds the process from its state directory, and around the sockets that its predecessor has left (`handover`).
 
     Raises:
         OSError: the state directory cannot be used, another packet process is there, or netfilter cannot be reached.
@@ -104,7 +118,7 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
     loop = PacketLoop(
         learner=learner,
         sets=sets,
-        readers=open_readers(plan.snapshot, features, clock.now()),
+        readers=open_readers(plan.snapshot, features, clock.now(), dict(sockets)),
         journal=Journal(state / JOURNAL),
         clock=clock,
         poller=poller,
@@ -118,12 +132,18 @@ def build(state: Path, clock: Clock | None = None, features: Features | None = N
     interceptor.adopt(plan.snapshot, clock.now())
     proxy.adopt(plan.snapshot, clock.now(), lambda: None)
     loop.services += [interceptor, proxy]
+    if sockets:
+        learner.note_lost_queries(0, clock.now())  # what was asked of the predecessor is answered to us
     desk = Desk(loop, program_version(), interceptor, proxy)
-    return PacketProcess(loop=loop, writer=writer, server=LinkServer(state / SOCKET, poller, desk.handle))
+    server = LinkServer(state / SOCKET, poller, desk.handle)
+    return PacketProcess(loop=loop, writer=writer, server=server, desk=desk)
 
 
-def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Readers:
-    """The queues and the log group, bound by their first reading. Answers pass when we fail, denied packets do not."""
+def open_readers(snapshot: Snapshot, features: Features, now: Instant, left: dict[str, int]) -> Readers:
+    """The queues and the log group, bound by their first reading. Answers pass when we fail, denied packets do not.
+
+    Descriptors that a predecessor has left are taken once, at the first binding.
+    """
     answers = QueueSettings(
         number=snapshot.answer_queue,
         default=ACCEPT,
@@ -135,14 +155,19 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant) -> Reader
     )
     named = QueueSettings(number=snapshot.named_queue, default=DROP, max_length=NAMED_QUEUE_LENGTH)
     queries = LogSettings(group=snapshot.query_group)
-    has_queues = features.nfnetlink_queue
+
+    def queue(name: str, settings: QueueSettings) -> SupervisedQueue | None:
+        if not features.nfnetlink_queue:
+            return None
+        return SupervisedQueue(
+            settings.number, lambda counters: RawQueue(settings, counters, left.pop(name, None)), now
+        )
+
     return Readers(
-        answers=SupervisedQueue(answers.number, lambda counters: RawQueue(answers, counters), now)
-        if has_queues
-        else None,
-        denied=SupervisedQueue(denied.number, lambda counters: RawQueue(denied, counters), now) if has_queues else None,
-        named=SupervisedQueue(named.number, lambda counters: RawQueue(named, counters), now) if has_queues else None,
-        log=SupervisedLog(queries.group, lambda counters: RawLog(queries, counters), now),
+        answers=queue(handover.ANSWERS, answers),
+        denied=queue(handover.DENIED, denied),
+        named=queue(handover.NAMED, named),
+        log=SupervisedLog(queries.group, lambda counters: RawLog(queries, counters, left.pop(handover.LOG, None)), now),
     )
 
 
@@ -227,10 +252,10 @@ def _read_back(learner: Learner, writer: ElementWriter, sets: KernelSets, now: I
     sets.delete(strangers)
 
 
-def run(state: Path) -> None:
-    """Runs the packet process until it is told to stop.
+def run(state: Path, sockets: Mapping[str, int] = handover.NOTHING) -> None:
+    """Runs the packet process until it is told to stop, around the sockets that its predecessor has left.
 
     Raises:
         OSError: as `build`.
     """
-    build(state).run()
+    build(state, sockets=sockets).run()
