@@ -232,13 +232,23 @@ def read_listed(entry: message.Message) -> Listed | None:
 def _quick(body: memoryview) -> tuple[FiveTuple, FiveTuple] | None:
     """The two tuples, if everything stands where the kernel writes it and no helper foresaw the connection."""
     layout = _LAYOUTS.get(bytes(body[:2]))
-    if layout is None or len(body) < 2 * layout.size + len(_STATUS_HEAD) + 4:
+    if layout is None:
+        return None
+    rest = bytes(body[2 * layout.size : 2 * layout.size + 8])
+    if len(rest) < 8 or rest[:4] != _STATUS_HEAD or rest[7] & _EXPECTED:
+        return None
+    return both_tuples(body)
+
+
+def both_tuples(body: memoryview | bytes) -> tuple[FiveTuple, FiveTuple] | None:
+    """Original and reply of an entry of TCP, UDP or their like, if they stand where the kernel writes them."""
+    layout = _LAYOUTS.get(bytes(body[:2]))
+    if layout is None or len(body) < 2 * layout.size:
         return None
     one, other = layout.unpack_from(body, 0), layout.unpack_from(body, layout.size)
     version = _QUICK_HEADS.get((one[0], one[2], one[4], one[6], one[8], _ORIGINAL))
     is_usual = version is not None and (other[0], other[2], other[4], other[6], other[8], _REPLY) in _QUICK_HEADS
-    rest = bytes(body[2 * layout.size : 2 * layout.size + 8])
-    if not is_usual or rest[:4] != _STATUS_HEAD or rest[7] & _EXPECTED or one[5] not in _WITH_PORTS:
+    if not is_usual or one[5] not in _WITH_PORTS:
         return None
     assert version is not None, "the heads are usual"
     return (

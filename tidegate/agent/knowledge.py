@@ -7,7 +7,7 @@ the apply loop, nor be delayed by it.
 import asyncio
 import os
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from dnsagent.link import LinkError
@@ -47,6 +47,8 @@ class Knowledge:
     others: Mapping[str, Query] = field(default_factory=dict)
     """Questions that other parts of the agent answer."""
     encryption: EncryptionTask | None = None
+    other_counters: Callable[[], Mapping[str, int]] = dict
+    """What they count."""
 
     @property
     def queries(self) -> Mapping[str, Query]:
@@ -95,6 +97,7 @@ class Knowledge:
                 **asdict(progress.counters),
                 "packets_restarts": max(0, self.keeper.starts - 1),
                 **self._revocation_counters(),
+                **self.other_counters(),
             },
             conditions=self.conditions.all(),
             limits=tuple(limits.limits(state, render, counted)),

@@ -31,6 +31,7 @@ from tidegate.agent.connections import KernelConnections
 from tidegate.agent.encryption_task import EncryptionTask, encryption_task
 from tidegate.agent.ended import KernelSets
 from tidegate.agent.feeders import Feeders
+from tidegate.agent.flow_keeper import FlowKeeper
 from tidegate.agent.knowledge import Knowledge
 from tidegate.agent.machine import Machine
 from tidegate.agent.packet_client import PacketClient
@@ -62,6 +63,7 @@ class Agent:
     keeper: PacketKeeper
     revoker: Revoker
     capturer: Capturer
+    flows: FlowKeeper
     commits: CommitFeed
     knowledge: Knowledge
     conditions: Conditions
@@ -136,6 +138,7 @@ def build(settings: Settings, features: Features) -> Agent:
 
     capturer = Capturer(desired, loop, _recorder(settings, situation.state, clock), clock)
     encryption = encryption_task(situation, desired, conditions, clock)
+    flows = FlowKeeper(situation, desired, loop, packets, conditions, clock)
     command = PacketCommand(packet_command(situation.state), situation.version)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
     return Agent(
@@ -148,13 +151,14 @@ def build(settings: Settings, features: Features) -> Agent:
             loop=loop,
             conditions=conditions,
             clock=clock,
-            listeners=(capturer.on_update,),
+            listeners=(capturer.on_update, flows.on_update),
             on_change=(lambda: None) if encryption is None else encryption.note_change,
         ),
         loop=loop,
         keeper=keeper,
         revoker=revoker,
         capturer=capturer,
+        flows=flows,
         commits=CommitFeed(loop, monitor, count, parts.thread, clock),
         knowledge=Knowledge(
             situation=situation,
@@ -164,8 +168,9 @@ def build(settings: Settings, features: Features) -> Agent:
             keeper=keeper,
             packets=packets,
             revoker=revoker,
-            others=capturer.queries,
             encryption=encryption,
+            others={**capturer.queries, **flows.queries},
+            other_counters=lambda: flows.counters,
         ),
         conditions=conditions,
         thread=parts.thread,

@@ -33,6 +33,8 @@ COMMANDS = {
     "names": Entry("names", "names"),
     "wireguard": Entry("wireguard", "wireguard"),
     "explain": Entry("explain", "explain"),
+    "flows": Entry("flows", "flows"),
+    "top": Entry("top", "top"),
     "capture": Entry("capture", "capture"),
     "doctor": Entry("doctor", "doctor"),
     "demo": Entry("demo", "demo"),

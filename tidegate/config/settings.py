@@ -19,6 +19,7 @@ from tidegate.config.failsafe import failsafe_ports
 from tidegate.config.forwarding import pattern, record_type, upstream
 from tidegate.config.knob import Knob, knob
 from tidegate.config.servers import SystemResolvers, TrustedServerName, server
+from tidegate.config.watching import WatchSettings
 
 LOG_PREFIX_PATTERN = r"[a-zA-Z0-9%: /_-]*"
 DEVICE_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}"
@@ -110,19 +111,18 @@ class LogFormat(StrEnum):
     JSON = "JSON"
 
 
-_PLACE, _DNS, _PROXY, _POLICY, _WATCH, _WIREGUARD, _LOG = (
+_PLACE, _DNS, _PROXY, _POLICY, _WIREGUARD, _LOG = (
     "Where things are",
     "DNS",
     "DNS forwarder",
     "Policy and packets",
-    "Flows and captures",
     "Encryption between nodes",
     "Logs and experiments",
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(WatchSettings):
     """The configuration in force. Durations in seconds."""
 
     resources: Path | None = knob(
@@ -384,22 +384,6 @@ class Settings:
         "How often the kernel's table is read back and compared even if nobody announced a change; 0 is never.",
     )  # fmt: skip
 
-    capture_dir: Path | None = knob(
-        "captureDir", _WATCH, kinds.path(), Path("/var/log/tidegate/pcap"),
-        "Where the packets that PacketCaptures ask for are written, in <namespace>/<capture>.",
-    )  # fmt: skip
-    capture_max_size_bytes: int = knob(
-        "captureMaxSizeBytes", _WATCH, kinds.integer(10_000, 1 << 40), 10_000_000,
-        "Of one capture file; then the next one begins.",
-    )  # fmt: skip
-    capture_rotation_seconds: int = knob(
-        "captureRotationSeconds", _WATCH, kinds.integer(0, 1 << 31), 3600,
-        "How long a capture file is written to before the next one begins; 0 is as long as there is room.",
-    )  # fmt: skip
-    capture_max_files: int = knob(
-        "captureMaxFiles", _WATCH, kinds.integer(1, 10_000), 2,
-        "Capture files of one interface of one PacketCapture; the oldest goes when the next one begins.",
-    )  # fmt: skip
     wireguard_enabled: bool = knob(
         "wireguardEnabled", _WIREGUARD, kinds.boolean(), False,
         "Carry IPv4 between workloads of different nodes through WireGuard: the kernel's, or wireguard-go where it has "
@@ -476,5 +460,8 @@ class Settings:
 
 
 def knobs() -> dict[str, Knob]:
-    """The settings by the name of their field, in the order above."""
-    return {item.name: item.metadata["knob"] for item in fields(Settings)}
+    """The settings by the name of their field, in the order above; then those about watching."""
+    inherited = {item.name for item in fields(WatchSettings)}
+    return {
+        item.name: item.metadata["knob"] for item in sorted(fields(Settings), key=lambda item: item.name in inherited)
+    }

@@ -26,8 +26,10 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from nft import expr
 from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Chain, Hook, Rule
+from policy.rules import Direction
 from tidegate.config.settings import DenyAction, HostAction, SourceCheck
 from tidegate.render import named, names
+from tidegate.render.copies import copies, held_copies
 from tidegate.render.dns import answer_rules, query_rules
 from tidegate.render.ended import asked_first, ended_chains
 from tidegate.render.hosts import empty_chains
@@ -58,7 +60,7 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         Chain("dns-postrouting", answer_rules(settings), Hook("filter", "postrouting", 110)),
         Chain(names.NEIGHBOURS, _neighbour_types()),
         Chain(names.DENY_EGRESS, _deny_egress(settings)),
-        Chain(names.DENY_INGRESS, (_deny(settings),)),
+        Chain(names.DENY_INGRESS, (*copies(settings, Direction.INGRESS), _deny(settings))),
         *ended_chains(settings),
         *_silent_chains(settings),
         *_queue_chains(settings),
@@ -191,9 +193,8 @@ def _unknown(interface: Field, settings: RenderSettings) -> tuple[Rule, ...]:
 
 
 def _deny_egress(settings: RenderSettings) -> tuple[Rule, ...]:
-    if not settings.holds_denied:
-        return (_deny(settings),)
-    return (_hold_denied(settings), _no_bucket(), _deny(settings))
+    end = (*copies(settings, Direction.EGRESS), _deny(settings))
+    return (*_hold_denied(settings), _no_bucket(), *end) if settings.holds_denied else end
 
 
 def _queue_chains(settings: RenderSettings) -> tuple[Chain, ...]:
@@ -211,30 +212,24 @@ def _silent_chains(settings: RenderSettings) -> tuple[Chain, ...]:
     """Where denied packets are rejected, administrators' policies still drop theirs (network-policy-api: Deny)."""
     if settings.deny_action is DenyAction.DROP:
         return ()
-    drop = Rule((expr.Counter(), expr.Drop()), "denied silently")
+    drop = (*copies(settings, Direction.EGRESS), Rule((expr.Counter(), expr.Drop()), "denied silently"))
     return (
-        Chain(names.DROP_EGRESS, (_hold_denied(settings), _no_bucket(), drop) if settings.holds_denied else (drop,)),
+        Chain(names.DROP_EGRESS, (*_hold_denied(settings), _no_bucket(), *drop) if settings.holds_denied else drop),
     )
 
 
-def _hold_denied(settings: RenderSettings) -> Rule:
+def _hold_denied(settings: RenderSettings) -> tuple[Rule, ...]:
     """The first packet to an address that is perhaps about to be learned waits for it, once, within limits."""
-    return Rule(
-        (
-            Lookup((Field.IIFNAME,), names.DNS_CLIENTS),
-            Compare(Field.CT_STATE, Op.EQ, "new"),
-            expr.MarkBits(settings.repeated_mark, Op.EQ, 0),
-            expr.RateLimitPer(
-                names.HELD_RATE,
-                (Field.IIFNAME,),
-                settings.held_packets_per_second,
-                "second",
-                settings.held_packets_burst,
-            ),
-            expr.Goto(names.QUEUE_DENIED),
-        ),
-        "may wait for a name",
+    may_wait = (
+        Lookup((Field.IIFNAME,), names.DNS_CLIENTS),
+        Compare(Field.CT_STATE, Op.EQ, "new"),
+        expr.MarkBits(settings.repeated_mark, Op.EQ, 0),
     )
+    rate = expr.RateLimitPer(
+        names.HELD_RATE, (Field.IIFNAME,), settings.held_packets_per_second, "second", settings.held_packets_burst
+    )
+    hold = Rule((*may_wait, rate, expr.Goto(names.QUEUE_DENIED)), "may wait for a name")
+    return (*held_copies(settings, may_wait), hold)
 
 
 def _no_bucket() -> Rule:

@@ -11,7 +11,7 @@ from nft.model import Chain, Rule
 from policy.resources.cluster_conversion import SILENT_KINDS
 from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, Stage
 from tidegate.config.settings import DenyAction
-from tidegate.render import log, names
+from tidegate.render import copies, log, names
 from tidegate.render.content import ContentSets
 from tidegate.render.fragment import Fragment
 from tidegate.render.match import conditions, is_learned
@@ -64,7 +64,10 @@ def _verdict(
                 yield expr.SetMark(settings.host_mark, settings.host_mark)
             yield expr.Accept()
         case Action.DENY:
-            yield _denial(rule, settings)
+            denial = _denial(rule, settings)
+            if settings.copies_denied and isinstance(denial, expr.Drop):
+                yield copies.copy(rule.id.direction)
+            yield denial
         case Action.PASS:
             if not is_profile:
                 yield expr.SetMark(settings.pass_mark, settings.pass_mark)

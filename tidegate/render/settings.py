@@ -89,6 +89,8 @@ class RenderSettings:
     """Let workloads send UDP to port 4789 (Calico: AllowVXLANPacketsFromWorkloads)."""
     allows_ipip: bool = False
     """Let workloads send IP in IP (Calico: AllowIPIPPacketsFromWorkloads)."""
+    copies_denied: bool = False
+    """Of every denied packet a copy goes to the flow records."""
     log_prefix: str = "calico-packet"
     """Of Log rules, with %t, %k, %n and %p (Calico: LogPrefix)."""
     log_limit: expr.RateLimit | None = None
@@ -167,6 +169,7 @@ def from_configuration(
         ends_connections=settings.connections_on_policy_change is OnPolicyChange.TERMINATE,
         allows_vxlan=settings.allow_vxlan_from_workloads,
         allows_ipip=settings.allow_ipip_from_workloads,
+        copies_denied=settings.flow_logs_file_enabled,
         log_prefix=settings.log_prefix,
         log_limit=limit and replace(limit, burst_packets=settings.log_action_rate_limit_burst),
     )

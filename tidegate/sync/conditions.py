@@ -22,6 +22,8 @@ class ConditionType(StrEnum):
     DNS_POLICY_MODE = "DNSPolicyMode"
     DNS_OVER_TCP = "DNSOverTCP"
     TRUSTED_SERVERS = "TrustedServers"
+    FLOW_LOGS = "FlowLogs"
+    """Connections are recorded. Not there where nobody asked for it."""
     INVALID_RESOURCE = "InvalidResource"
     """A document is not valid and was never in force."""
     STALE_RESOURCE = "StaleResource"

@@ -1,0 +1,72 @@
+"""The settings about what is seen of traffic: captures and flow records. None of them changes what passes.
+
+Names are Calico's where Calico has the setting (its Enterprise edition for most of them).
+"""
+
+# ruff: noqa: RUF009, FBT003 - `knob` gives a dataclass field with that default; it is not a shared value
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from tidegate.config import kinds
+from tidegate.config.knob import knob
+
+_WATCH = "Flows and captures"
+
+
+class PolicyEvaluation(StrEnum):
+    """Whether flow records tell what staged policies would do (Calico: FlowLogsPolicyEvaluationMode)."""
+
+    NONE = "None"
+    CONTINUOUS = "Continuous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchSettings:
+    """The part of the configuration about watching."""
+
+    flow_logs_file_enabled: bool = knob(
+        "flowLogsFileEnabled", _WATCH, kinds.boolean(), False,
+        "Keep a record of every connection and every denied packet, in a file of the state directory. Costs processor "
+        "time for each connection, and has conntrack count bytes.",
+    )  # fmt: skip
+    flow_logs_flush_interval_seconds: float = knob(
+        "flowLogsFlushInterval", _WATCH, kinds.duration(least_seconds=0.2), 15.0,
+        "How often records are written; what ended in between is added up in one. Calico's default is 300s.",
+    )  # fmt: skip
+    flow_logs_aggregation_allowed: int = knob(
+        "flowLogsFileAggregationKindForAllowed", _WATCH, kinds.integer(0, 3), 1,
+        "What of allowed connections is added up: 0 nothing, 1 those that differ in the source port, 2 in addresses "
+        "too, and pods of one name's beginning, 3 in the destination port too. Calico's default is 2.",
+    )  # fmt: skip
+    flow_logs_aggregation_denied: int = knob(
+        "flowLogsFileAggregationKindForDenied", _WATCH, kinds.integer(0, 3), 1, "Likewise for what was denied."
+    )
+    flow_logs_policy_evaluation_mode: PolicyEvaluation = knob(
+        "flowLogsPolicyEvaluationMode", _WATCH, kinds.choice(PolicyEvaluation), PolicyEvaluation.CONTINUOUS,
+        "Continuous tells in each record what staged policies would have done.",
+    )  # fmt: skip
+    flow_logs_retention_seconds: float = knob(
+        "flowLogsRetention", _WATCH, kinds.duration(least_seconds=1), 7 * 86400.0, "Records older than that go."
+    )
+    flow_logs_max_bytes: int = knob(
+        "flowLogsMaxBytes", _WATCH, kinds.integer(1 << 20, 1 << 44), 1 << 30,
+        "Of the file of records; when it is full the oldest go.",
+    )  # fmt: skip
+    capture_dir: Path | None = knob(
+        "captureDir", _WATCH, kinds.path(), Path("/var/log/tidegate/pcap"),
+        "Where the packets that PacketCaptures ask for are written, in <namespace>/<capture>.",
+    )  # fmt: skip
+    capture_max_size_bytes: int = knob(
+        "captureMaxSizeBytes", _WATCH, kinds.integer(10_000, 1 << 40), 10_000_000,
+        "Of one capture file; then the next one begins.",
+    )  # fmt: skip
+    capture_rotation_seconds: int = knob(
+        "captureRotationSeconds", _WATCH, kinds.integer(0, 1 << 31), 3600,
+        "How long a capture file is written to before the next one begins; 0 is as long as there is room.",
+    )  # fmt: skip
+    capture_max_files: int = knob(
+        "captureMaxFiles", _WATCH, kinds.integer(1, 10_000), 2,
+        "Capture files of one interface of one PacketCapture; the oldest goes when the next one begins.",
+    )  # fmt: skip
