@@ -108,9 +108,8 @@ def site(tmp_path_factory):
         server = ScriptedServer()
         stack.enter_context(server.running(lab.world))
         stack.enter_context(servers.tcp_acceptors(lab.world, (443,), keep=False))
-        for namespace in (lab.node, *(pod.namespace for pod in lab.pods)):
-            # So that ended connections are told of at once.
-            namespace.command("nft", "add", "table", "inet", "t")
+        # Conntrack is there before the agent, with short timeouts: ended connections are told of at once.
+        lab.node.command("nft", "add", "table", "inet", "t")
         lab.node.command("sh", "-c", "nft add chain inet t c '{type filter hook forward priority 5;}';"
                                      "nft add rule inet t c ct state new counter")  # fmt: skip
         lab.node.sysctl(
@@ -293,7 +292,9 @@ def test_top_shows_who_is_busy(site):
 
 
 def test_records_outlive_the_agent_and_go_on(site):
-    before = site.flows()[-1]["id"]
+    with site.namespace("ep1").entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", (WORLD, 7601))
+    before = until(lambda: site.records("--port", "7601"))[-1]["id"]
     site.agent.stop()
     site.start()
     with site.namespace("ep1").entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
