@@ -142,9 +142,9 @@ def test_an_allowed_connection_is_told_with_both_ends_its_size_and_why(site):
     assert first["dest"] == {
         "type": "ns", "namespace": "", "name": "partners", "name_aggr": "partners", "ip": WORLD, "port": 443,
     }  # fmt: skip
-    assert sum(item["packets_out"] for item in found) >= 4
+    assert sum(item["packets_out"] for item in found) >= 3
     assert sum(item["packets_in"] for item in found) >= 2
-    assert sum(item["bytes_out"] for item in found) >= 4 * 52
+    assert sum(item["bytes_out"] for item in found) >= 3 * 40
     assert first["policies"]["enforced"] == ["0|default|np:test/out|allow|1"]
     assert first["policies"]["pending"] == ["0|default|snp:test/later|deny|0"]
     assert first["policies"]["agrees"] is True
@@ -304,8 +304,10 @@ def test_records_outlive_the_agent_and_go_on(site):
 
 
 def test_counters_and_metrics_tell_of_losses(site):
+    with site.namespace("ep1").entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        sender.sendto(b"x", (WORLD, 7700))
+    until(lambda: site.agent.get("status")["counters"]["flow_records"] > 0)
     counters = site.agent.get("status")["counters"]
-    assert counters["flow_records"] > 0
     assert counters["flow_windows_lost"] == counters["flows_without_room"] == 0
 
 

@@ -87,6 +87,13 @@ def test_connections_of_nobody_here_are_left_out():
     assert table.take(NOW).totals == {}
 
 
+def test_a_workload_that_is_known_by_the_end_of_the_window_is_told_of_from_its_beginning():
+    table = made(local=())
+    table.on_event(event(five()), NOW)
+    table.set_local({POD})
+    assert only(table.take(NOW))[1].started == 1
+
+
 def test_a_total_is_of_the_address_asked_for_and_of_the_real_one():
     table = made(local=(OTHER,))
     table.on_event(event(five(destination=SERVICE, dport=80), real=OTHER), NOW)

@@ -120,7 +120,7 @@ class Window:
 
 @final
 class FlowTable:
-    """Holds the totals. Only connections with a local end are of interest."""
+    """Holds the totals, and gives out those of connections with a local end."""
 
     def __init__(
         self, now: WallInstant, *, tells_allowed_ports: bool, tells_denied_ports: bool, hold_seconds: float = 0
@@ -151,8 +151,6 @@ class FlowTable:
 
     def on_event(self, event: FlowEvent, now: WallInstant) -> None:
         """A connection began or ended."""
-        if event.original.source not in self._local and event.reply.source not in self._local:
-            return
         totals = self._of(event, now)
         if totals is None:
             return
@@ -234,9 +232,15 @@ class FlowTable:
         for flow in [flow for flow, held in self._undecided.items() if held.until <= now]:
             held = self._undecided.pop(flow)
             self._deny(held.fate, flow, held.icmp, Counts(held.packets, held.size, 0, 0), held.at)
-        taken = Window(self._from_at, now, self._totals, self._loss)
+        # Whose it is, is asked now: a new workload's first connections come before we are told of the workload.
+        ours = {key: totals for key, totals in self._totals.items() if self._is_ours(key)}
+        taken = Window(self._from_at, now, ours, self._loss)
         self._totals, self._loss, self._from_at = {}, NO_LOSS, now
         return taken
+
+    def _is_ours(self, key: FlowKey) -> bool:
+        is_local = key.flow.source in self._local or key.real_destination in self._local
+        return is_local or key.fate is not Fate.ALLOWED
 
     def _of(self, event: FlowEvent, now: WallInstant) -> Totals | None:
         flow, reply = event.original, event.reply
