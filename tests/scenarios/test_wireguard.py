@@ -5,6 +5,7 @@
     pod c 10.0.3.2  --- node c 192.0.2.3 --/
 """
 
+import json
 import os
 import secrets
 import signal
@@ -20,7 +21,7 @@ import pytest
 import yaml
 
 from tests.wg import lab as devices
-from tidegate.api.client import AgentUnreachableError
+from tidegate.api.client import AgentUnreachableError, ApiClient
 from tidegate.demo import servers
 from tidegate.demo.agent import RunningAgent
 from tidegate.demo.client import connect
@@ -375,6 +376,24 @@ def test_a_device_that_dies_is_made_again_with_its_key_and_is_talked_to_at_once(
         talk()
 
 
+def test_a_new_key_resets_no_connection(cluster):
+    site = cluster["b"]
+    former = site.tunnel()["public_key"]
+    with talking(cluster, "a", "b") as talk:
+        talk()
+        shown = json.loads(site.agent.call("wireguard", "--rotate", "-o", "json").stdout)
+        rotated = next(each["public_key"] for each in shown if each["version"] == 4)
+        assert rotated != former
+        assert not any(each["published"] for each in shown)
+        cluster.publish()
+        cluster.until(lambda: peer(cluster, "a", "b")["public_key"] == rotated, "a knows the new key")
+        talk()
+    assert cluster.clear_packets() == []
+    site.agent.stop()
+    site.start()
+    assert site.tunnel()["public_key"] == rotated
+
+
 def test_keys_that_two_nodes_claim_disable_both_and_say_so(cluster):
     stolen = cluster["b"].tunnel()["public_key"]
     cluster.publish(c=stolen)
@@ -491,6 +510,11 @@ def test_the_command_shows_peers_and_metrics_count_them(cluster):
     assert {each["node"] for each in row["peers"]} == {"b", "c"}
     assert peer(cluster, "a", "b")["has_session"]
     assert row["published"]
+    metrics = ApiClient(cluster["a"].agent.socket).text("/metrics")
+    name = cluster["a"].config["wireguardInterfaceName"]
+    assert f'tidegate_wireguard_peers{{interface="{name}"}} 2.0' in metrics
+    assert f'tidegate_wireguard_up{{interface="{name}"}} 1.0' in metrics
+    assert f'tidegate_wireguard_handshake_age_seconds{{interface="{name}",node="b"}}' in metrics
 
 
 def test_strict_leaves_no_way_in_clear_even_without_a_device(cluster):

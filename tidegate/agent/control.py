@@ -185,7 +185,7 @@ def _start(run: _Run, listener: server.Listener) -> None:
         return {"ok": True}
 
     knowledge = agent.knowledge
-    app = server.build_app(knowledge.queries, {"remove": remove}, knowledge.metrics)
+    app = server.build_app(knowledge.queries, {"remove": remove, "rotate": knowledge.rotate}, knowledge.metrics)
     start("api", server.serve(app, listener))
     start("links", agent.feeders.links())
     start("documents", agent.feeders.documents(agent.source, run.configure, run.serve))

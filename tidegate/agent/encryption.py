@@ -99,6 +99,21 @@ class Encryption:
         wall = self._world.clock.wall()
         return await self._in_thread(lambda: [keeper.document(wall) for keeper in self._keepers])
 
+    async def rotate(self) -> list[Mapping[str, object]]:
+        """New keys for all devices, in force when this returns; what `documents` says then.
+
+        Raises:
+            OSError: a key cannot be written.
+        """
+
+        def work() -> None:
+            for keeper in self._keepers:
+                keeper.rotate()
+
+        await self._in_thread(work)
+        await self._round(looks=False)
+        return await self.documents()
+
     async def _round(self, *, looks: bool) -> None:
         before = [keeper.error for keeper in self._keepers]
         resources, links = tuple(self._world.desired.resources.values()), self._world.desired.links

@@ -35,6 +35,13 @@ class EncryptionTask(Protocol):
     async def documents(self) -> list[Mapping[str, object]]:
         """What `tidegate wireguard` shows."""
 
+    async def rotate(self) -> list[Mapping[str, object]]:
+        """New keys, in force when this returns; what `documents` says then.
+
+        Raises:
+            OSError: a key cannot be written.
+        """
+
     def close(self) -> None:
         """Gives back what it holds open; the tunnels stay."""
 

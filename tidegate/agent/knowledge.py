@@ -203,6 +203,15 @@ class Knowledge:
         except LinkError as error:
             raise SilenceError(f"cannot ask the packet process: {error}") from error
 
+    async def rotate(self, _: Mapping[str, str]) -> Document:
+        """A command: new keys for the node's WireGuard devices."""
+        if self.encryption is None:
+            raise QuestionError("cannot make new keys: this node has no WireGuard device")
+        try:
+            return await self.encryption.rotate()
+        except OSError as error:
+            raise SilenceError(f"cannot make new keys: {error}") from error
+
     async def _wireguard(self, _: Mapping[str, str]) -> Document:
         return [] if self.encryption is None else await self.encryption.documents()
 

@@ -91,6 +91,20 @@ class TunnelKeeper:
         )
         return tunnel_document(facts, wall)
 
+    def rotate(self) -> None:
+        """Makes a new key; the next `apply` puts it into the device, before anybody else knows it.
+
+        Others learn it from this node's document. Told before, they would wait five seconds for a handshake.
+
+        Raises:
+            OSError: it cannot be written; the old key stays.
+        """
+        made, former = PrivateKey.generate(), self._key
+        self._key_file.store(made)
+        self._key = made
+        if former is not None:
+            former.wipe()
+
     def close(self) -> None:
         """Lets go of the device, which stays."""
         self._tunnel.close()

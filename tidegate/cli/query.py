@@ -1,6 +1,6 @@
 """How the commands that show something ask the agent for it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,8 +23,17 @@ def ask(socket: Path, what: str, parameters: Mapping[str, str] | None = None) ->
     Raises:
         typer.Exit: 4 where it cannot be reached, 2 where it refuses the question.
     """
+    return _answer(lambda: ApiClient(socket).get(what, parameters))
+
+
+def command(socket: Path, what: str) -> Any:  # noqa: ANN401 - any JSON
+    """Has the agent do something; what it says then. Raises as `ask` does."""
+    return _answer(lambda: ApiClient(socket).post(what))
+
+
+def _answer(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - any JSON
     try:
-        return ApiClient(socket).get(what, parameters)
+        return call()
     except AgentUnreachableError as error:
         fail(exits.UNREACHABLE, str(error))
     except AgentRefusedError as error:

@@ -1,18 +1,28 @@
 """`tidegate wireguard`: the node's tunnels: peers and their handshakes, and what goes in clear and why."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from tidegate.cli.output import Output, OutputOption, duration_text, print_json, print_table, say_out
-from tidegate.cli.query import DEFAULT_SOCKET, SocketOption, ask
+from tidegate.cli.query import DEFAULT_SOCKET, SocketOption, ask, command
 
 _PEER = ("node", "endpoint", "handshake", "received", "sent", "behind it")
 _LEFT = ("node", "why", "networks", "")
 
 
-def wireguard(*, output: OutputOption = Output.TABLE, socket: SocketOption = DEFAULT_SOCKET) -> None:
+RotateOption = Annotated[
+    bool,
+    typer.Option("--rotate", help="Make new keys first. The node's document must say them, or nobody encrypts to it."),
+]
+
+
+def wireguard(
+    *, rotate: RotateOption = False, output: OutputOption = Output.TABLE, socket: SocketOption = DEFAULT_SOCKET
+) -> None:
     """Show the WireGuard devices, their peers, and the nodes that are not encrypted to."""
-    found = ask(socket, "wireguard")
+    found = command(socket, "rotate") if rotate else ask(socket, "wireguard")
     if output is Output.JSON:
         print_json(found)
         return
