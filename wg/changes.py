@@ -88,18 +88,28 @@ def _keepalives(name: str, seconds: Iterable[tuple[PublicKey, int]]) -> DeviceCh
 
 
 def _peers(wanted: Device, state: DeviceState, roaming: Collection[PublicKey]) -> Iterator[PeerChange]:
-    claimed = {
-        network
+    gained = {
+        key: peer.allowed_ips - (state.peers[key].peer.allowed_ips if key in state.peers else frozenset())
         for key, peer in wanted.peers.items()
-        for network in peer.allowed_ips - (state.peers[key].peer.allowed_ips if key in state.peers else frozenset())
     }
+    claimed, held = frozenset().union(*gained.values()), _held(state)
     changes = [
         _peer(peer, state.peers.get(key), claimed, keeps_endpoint=key in roaming) for key, peer in wanted.peers.items()
     ]
-    ordered = sorted(filter(None, changes), key=lambda change: (change.replaces_allowed_ips, change.public_key))
-    yield from ordered
+    changed = sorted(filter(None, changes), key=lambda change: change.public_key)
+    # Who gains and loses takes first what others have: one of them may be replaced before, and leave it to nobody.
+    for change in changed:
+        taken = _sorted(gained[change.public_key] & held)
+        if change.replaces_allowed_ips and taken:
+            yield PeerChange(public_key=change.public_key, allowed_ips=taken)
+    yield from (change for change in changed if not change.replaces_allowed_ips)
+    yield from (change for change in changed if change.replaces_allowed_ips)
     for key in sorted(state.peers.keys() - wanted.peers.keys()):
         yield PeerChange(public_key=key, removes=True)
+
+
+def _held(state: DeviceState) -> frozenset[IPNetwork]:
+    return frozenset().union(*(peer.peer.allowed_ips for peer in state.peers.values()))
 
 
 def _peer(

@@ -90,8 +90,8 @@ def owners_wanted(device):
 @given(devices(), states())
 def test_no_part_of_the_change_can_be_left_out(wanted, state):
     change = difference(wanted, state)
-    for peer in change.peers if change else ():
-        rest = tuple(other for other in change.peers if other is not peer)
+    for key in {peer.public_key for peer in change.peers} if change else ():
+        rest = tuple(other for other in change.peers if other.public_key != key)
         assert not is_as_wanted(changed(state, replace(change, peers=rest)), wanted)
 
 
@@ -135,6 +135,16 @@ def test_a_network_that_nobody_has_any_more_is_taken_from_its_peer():
     before, after = device(peer(0, "10.0.0.0/26", "10.0.0.64/26")), device(peer(0, "10.0.0.0/26"))
     loss = PeerChange(public_key=KEYS[0], replaces_allowed_ips=True, allowed_ips=(ip_network("10.0.0.0/26"),))
     assert difference(after, state(before)).peers == (loss,)
+
+
+def test_networks_that_move_between_peers_that_lose_others_have_a_peer_all_the_while():
+    before = device(peer(0, "10.0.0.0/26", "10.0.0.0/16"), peer(1, "10.0.0.64/26", "10.0.1.7/32"))
+    after = device(peer(0, "10.0.1.7/32"), peer(1, "10.0.0.0/26"))
+    found, lasting = state(before), {ip_network("10.0.0.0/26"), ip_network("10.0.1.7/32")}
+    for step in steps(difference(after, found)):
+        found = changed(found, step)
+        assert lasting <= owners(found).keys()
+    assert is_as_wanted(found, after)
 
 
 def test_a_roaming_peer_stays_where_it_was_heard():
