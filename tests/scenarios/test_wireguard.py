@@ -27,7 +27,7 @@ from tidegate.demo.agent import RunningAgent
 from tidegate.demo.client import connect
 from tidegate.demo.namespace import LabError, Namespace
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300)]
 
 NAMES = ("a", "b", "c")
 KEYS = {4: "projectcalico.org/WireguardPublicKey", 6: "projectcalico.org/WireguardPublicKeyV6"}
@@ -61,7 +61,7 @@ class Site:
 
     def start(self):
         self.agent.start("--config", str(self.agent.scratch / "config.yaml"))
-        self.agent.wait_until_ready(60)
+        self.agent.wait_until_ready(120)
 
     def tunnel(self, version=4):
         return next(each for each in self.agent.get("wireguard") if each["version"] == version)
@@ -248,7 +248,7 @@ def make_cluster(scratch):
             cluster.put(f"node-{site.name}.yaml", node_document(site, {}))
             site.agent.start("--config", str(site.agent.scratch / "config.yaml"))
         for site in sites:
-            site.agent.wait_until_ready(60)
+            site.agent.wait_until_ready(120)
         yield cluster
 
 
