@@ -1,10 +1,13 @@
-"""The documents that promise tests name tests that exist."""
+"""The documents that promise tests name tests that exist, and what has no test yet is known."""
 
 import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 THREATS = 32
+SCENARIOS = 80
+NOT_BUILT = {32, 76, 79}
+"""More time for live connections, names for the host's own processes, logs of DNS: `docs/critiques.md` says so."""
 
 
 def written_tests():
@@ -28,3 +31,8 @@ def test_every_threat_is_shown_by_tests_that_exist():
         named = re.findall(r"`(test_\w+)`", shown)
         assert named, number
         assert set(named) <= written_tests(), f"{number}: {set(named) - written_tests()}"
+
+
+def test_every_scenario_that_is_built_has_a_test_under_its_number():
+    numbered = {int(number) for name in written_tests() for number in re.findall(r"^test_d(\d\d)_", name)}
+    assert set(range(1, SCENARIOS + 1)) - numbered == NOT_BUILT
