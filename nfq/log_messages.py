@@ -32,6 +32,8 @@ _A_PACKET_HDR, _A_MARK, _A_TIMESTAMP, _A_IN_INDEX, _A_OUT_INDEX, _A_PAYLOAD, _A_
     10,
     12,
 )
+_A_HARDWARE_ADDRESS: Final = 8
+_HARDWARE_ADDRESS_AT: Final = 4
 _STABLE: Final = frozenset({1, 2, 4, 5, 6, 7, 8, 10, 15, 16, 17})
 """Attributes that repeat from packet to packet: header, mark, interfaces, hardware addresses, prefix."""
 
@@ -59,6 +61,8 @@ class LogOrigin:
     """Index of the interface it came in by; absent for local output."""
     out_index: int | None = None
     """Index of the interface it goes out by; absent before routing."""
+    mac: bytes = b""
+    """Of the sender on the link; absent for local output and on links without such addresses."""
 
 
 @final
@@ -148,6 +152,7 @@ class LogReader:
             mark=_number(found, _A_MARK) or 0,
             in_index=_number(found, _A_IN_INDEX),
             out_index=_number(found, _A_OUT_INDEX),
+            mac=_mac(found.get(_A_HARDWARE_ADDRESS)),
         )
         self._remember(bytes(view), order, origin)
         return LoggedPacket(found.get(_A_PAYLOAD, memoryview(b"")), origin, _number(found, _A_SEQUENCE))
@@ -167,6 +172,13 @@ class LogReader:
         if _MESSAGE_BYTES + known_end not in self._known_ends:
             self._known_ends = (_MESSAGE_BYTES + known_end, *self._known_ends[: _LAYOUTS_LIMIT - 1])
         self._origins[attributes[:known_end]] = (origin, varying_bytes)
+
+
+def _mac(value: memoryview | None) -> bytes:
+    """linux/netfilter/nfnetlink_log.h, struct nfulnl_msg_packet_hw: length, padding, 8 bytes."""
+    if value is None or len(value) < _HARDWARE_ADDRESS_AT:
+        return b""
+    return bytes(value[_HARDWARE_ADDRESS_AT : _HARDWARE_ADDRESS_AT + int.from_bytes(value[:2], "big")])
 
 
 def _number(found: dict[int, memoryview], kind: int) -> int | None:

@@ -49,3 +49,10 @@ def test_a_limit_stands_before_the_log_of_each_rule():
     table = render_table(state(policies=(item,)), RenderSettings(log_limit=limit))
     (rule,) = table.chains[names.policy_chain(item.id, Direction.INGRESS)].rules
     assert rule.statements[1:] == (limit, expr.Counter(), expr.LogToKernel("calico-packet: "))
+
+
+def test_a_copy_for_the_agent_carries_the_rule_and_leaves_the_packet_to_the_next_one():
+    item = policy("a", egress=({"action": Action.LOG},))
+    table = render_table(state(policies=(item,)), RenderSettings(log_group=5, log_prefix="%n"))
+    (rule,) = table.chains[names.policy_chain(item.id, Direction.EGRESS)].rules
+    assert rule.statements == (expr.Counter(), expr.LogToGroup(5, prefix=rule.comment, snap_bytes=256))

@@ -195,6 +195,7 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("packet process", agent.keeper.run())
     start("captures", agent.capturer.run())
     start("flows", agent.flows.run())
+    start("logs", agent.logs.run())
     start("memory", _set_memory_aside(agent))
     start("resolvers", _watch_resolvers(run))
     if agent.encryption is not None:

@@ -33,6 +33,7 @@ from tidegate.agent.ended import KernelSets
 from tidegate.agent.feeders import Feeders
 from tidegate.agent.flow_keeper import FlowKeeper
 from tidegate.agent.knowledge import Knowledge
+from tidegate.agent.log_keeper import LogKeeper
 from tidegate.agent.machine import Machine
 from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketCommand, PacketKeeper
@@ -41,6 +42,9 @@ from tidegate.agent.situation import Situation, look_around
 from tidegate.capture.recorder import Recorder
 from tidegate.capture.rolling import Limits
 from tidegate.config.settings import Settings
+from tidegate.packetlog.files import RotatedFile
+from tidegate.packetlog.reader import LogThread
+from tidegate.packetlog.rules import LogRules
 from tidegate.render.table import static_table
 from tidegate.store.files import FileSource
 from tidegate.sync.conditions import Conditions
@@ -64,6 +68,7 @@ class Agent:
     revoker: Revoker
     capturer: Capturer
     flows: FlowKeeper
+    logs: LogKeeper
     commits: CommitFeed
     knowledge: Knowledge
     conditions: Conditions
@@ -137,6 +142,15 @@ def build(settings: Settings, features: Features) -> Agent:
         return None if learned is None else Tally(learned.generation, kernel.commits + revoker.commits + learned.own)
 
     capturer = Capturer(desired, loop, _recorder(settings, situation.state, clock), clock)
+    logs = LogKeeper(
+        reader=None if render.log_group is None else LogThread(render.log_group, clock),
+        rules=LogRules(settings.log_prefix),
+        file=_log_file(settings),
+        loop=loop,
+        packets=packets,
+        conditions=conditions,
+        clock=clock,
+    )
     encryption = encryption_task(situation, desired, conditions, clock)
     flows = FlowKeeper(situation, desired, loop, packets, conditions, clock)
     command = PacketCommand(packet_command(situation.state), situation.version)
@@ -159,6 +173,7 @@ def build(settings: Settings, features: Features) -> Agent:
         revoker=revoker,
         capturer=capturer,
         flows=flows,
+        logs=logs,
         commits=CommitFeed(loop, monitor, count, parts.thread, clock),
         knowledge=Knowledge(
             situation=situation,
@@ -169,14 +184,20 @@ def build(settings: Settings, features: Features) -> Agent:
             packets=packets,
             revoker=revoker,
             encryption=encryption,
-            others={**capturer.queries, **flows.queries},
-            other_counters=lambda: flows.counters,
+            others={**capturer.queries, **flows.queries, **logs.queries},
+            other_counters=lambda: {**flows.counters, **logs.counters},
         ),
         conditions=conditions,
         thread=parts.thread,
         kernel=kernel,
         encryption=encryption,
     )
+
+
+def _log_file(settings: Settings) -> RotatedFile | None:
+    if settings.log_file is None:
+        return None
+    return RotatedFile(settings.log_file, settings.log_file_max_bytes, settings.log_file_max_files)
 
 
 def _recorder(settings: Settings, state: Path, clock: SystemClock) -> Recorder:

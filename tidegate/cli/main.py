@@ -35,6 +35,7 @@ COMMANDS = {
     "explain": Entry("explain", "explain"),
     "flows": Entry("flows", "flows"),
     "top": Entry("top", "top"),
+    "logs": Entry("logs", "logs"),
     "capture": Entry("capture", "capture"),
     "doctor": Entry("doctor", "doctor"),
     "demo": Entry("demo", "demo"),

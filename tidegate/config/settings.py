@@ -111,6 +111,13 @@ class LogFormat(StrEnum):
     JSON = "JSON"
 
 
+class LogTransport(StrEnum):
+    """How the packets that Log rules meet are told of."""
+
+    KERNEL = "kernel"
+    NFLOG = "nflog"
+
+
 _PLACE, _DNS, _PROXY, _POLICY, _WIREGUARD, _LOG = (
     "Where things are",
     "DNS",
@@ -434,8 +441,27 @@ class Settings(WatchSettings):
 
     log_prefix: str = knob(
         "logPrefix", _LOG, kinds.text(LOG_PREFIX_PATTERN, "made of letters, digits and %: /_-"), "calico-packet",
-        "Of the kernel log lines of Log rules; %t, %k, %n and %p become tier, kind, name and namespace/name.",
+        "Of the lines and records of Log rules; %t, %k, %n and %p become tier, kind, name and namespace/name.",
     )  # fmt: skip
+    log_transport: LogTransport = knob(
+        "logTransport", _LOG, kinds.choice(LogTransport), LogTransport.KERNEL,
+        "Where Log rules write: lines of the kernel log (as Calico), or records of our own, by `tidegate logs` and in "
+        "logFile. Records that are lost under load are counted.",
+    )  # fmt: skip
+    log_group: int = knob(
+        "logGroup", _LOG, kinds.integer(1, 65535), 5,
+        "NFLOG group of `logTransport: nflog`; nobody else's, in this network namespace.",
+    )  # fmt: skip
+    log_file: Path | None = knob(
+        "logFile", _LOG, kinds.path(), None, "Records of Log rules as JSON lines; without it they are only in memory."
+    )
+    log_file_max_bytes: int = knob(
+        "logFileMaxBytes", _LOG, kinds.integer(10_000, 1 << 40), 10_000_000,
+        "Of logFile; then it becomes <logFile>.1 and another one begins.",
+    )  # fmt: skip
+    log_file_max_files: int = knob(
+        "logFileMaxFiles", _LOG, kinds.integer(1, 1000), 5, "Of logFile with those before it; the oldest goes."
+    )
     log_action_rate_limit: RateLimit | None = knob(
         "logActionRateLimit", _LOG, kinds.rate(), None, "Of each Log rule: a busy rule must not fill the disk."
     )

@@ -1,15 +1,32 @@
-"""The prefix of a Log rule's line in the kernel log (Calico: FelixConfiguration.logPrefix)."""
+"""What a Log rule writes: a line in the kernel log (Calico: FelixConfiguration.logPrefix), or a copy with a tag."""
 
 import re
 
+from nft import expr
 from policy.rules import RuleID
 from tidegate.render import names
+from tidegate.render.settings import RenderSettings
 
 MAX_PREFIX_BYTES = 127
 """The kernel's NF_LOG_PREFIXLEN without the final NUL; nft refuses more."""
 
+SNAP_BYTES = 256
+"""Of each packet that is copied: the largest IPv4 header or a few extension headers of IPv6, and the transport's."""
+
 _DEFAULT = "calico-packet"
 _SPECIFIER = re.compile("%[tknp]")
+
+
+def statement(rule: RuleID, settings: RenderSettings) -> expr.Statement:
+    """What the rule does with a packet; evaluation goes on at the next rule."""
+    if settings.log_group is None:
+        return expr.LogToKernel(prefix(rule, settings.log_prefix))
+    return expr.LogToGroup(settings.log_group, prefix=tag(rule), snap_bytes=SNAP_BYTES)
+
+
+def tag(rule: RuleID) -> str:
+    """Says which rule copied a packet. The rule's comment, which is shorter than the kernel's longest prefix."""
+    return names.comment(rule)
 
 
 def prefix(rule: RuleID, template: str) -> str:

@@ -73,7 +73,7 @@ def _verdict(
                 yield expr.SetMark(settings.pass_mark, settings.pass_mark)
             yield expr.Return()
         case Action.LOG:
-            yield expr.LogToKernel(log.prefix(rule.id, settings.log_prefix))
+            yield log.statement(rule.id, settings)
 
 
 def _denial(rule: CompiledRule, settings: RenderSettings) -> expr.Statement:

@@ -5,7 +5,15 @@ from dataclasses import dataclass, replace
 from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
 from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, NO_TUNNELS, FailsafePort, Tunnels
-from tidegate.config.settings import DenyAction, HostAction, OnPolicyChange, Settings, SourceCheck, SourceSpoofing
+from tidegate.config.settings import (
+    DenyAction,
+    HostAction,
+    LogTransport,
+    OnPolicyChange,
+    Settings,
+    SourceCheck,
+    SourceSpoofing,
+)
 from tidegate.config.wireguard import wireguard_ports
 
 
@@ -93,6 +101,8 @@ class RenderSettings:
     """Of every denied packet a copy goes to the flow records."""
     log_prefix: str = "calico-packet"
     """Of Log rules, with %t, %k, %n and %p (Calico: LogPrefix)."""
+    log_group: int | None = None
+    """NFLOG group that Log rules copy packets to; None is the kernel's own log."""
     log_limit: expr.RateLimit | None = None
     """Of each Log rule (Calico: LogActionRateLimit and its burst)."""
 
@@ -171,6 +181,7 @@ def from_configuration(
         allows_ipip=settings.allow_ipip_from_workloads,
         copies_denied=settings.flow_logs_file_enabled,
         log_prefix=settings.log_prefix,
+        log_group=settings.log_group if settings.log_transport is LogTransport.NFLOG else None,
         log_limit=limit and replace(limit, burst_packets=settings.log_action_rate_limit_burst),
     )
 

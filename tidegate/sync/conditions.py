@@ -38,6 +38,8 @@ class ConditionType(StrEnum):
     """A host endpoint of this node, or a part of its policy, is in force nowhere; the reason says why."""
     CONNECTIONS_JUDGED = "ConnectionsJudged"
     """Open connections are those that policy allows. Not there where they are kept whatever policy says."""
+    LOG_RECORDS = "LogRecords"
+    """Records of Log rules are read and written. Not there where they go to the kernel's log."""
     ENCRYPTION = "Encryption"
     """The WireGuard device of a version of IP is as configured. Not there where none is wanted."""
     NOT_ENCRYPTED = "NotEncrypted"

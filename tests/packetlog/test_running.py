@@ -1,0 +1,123 @@
+"""Log rules on the real kernel: every connection is recorded, once for each rule, and the verdict stays."""
+
+import json
+import socket
+from ipaddress import ip_address
+
+import pytest
+import yaml
+
+from nfq.nflog import LogSettings, RawLog
+from tests.agent.test_running_agent import WORLD, make_site, wep
+from tidegate.demo.client import connect
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+
+FLOOD = 3000
+"""Datagrams of a port of their own each: as many connections."""
+
+
+def logging_policy(name, order, *rules, **spec):
+    return {
+        "apiVersion": "projectcalico.org/v3",
+        "kind": "GlobalNetworkPolicy",
+        "metadata": {"name": name},
+        "spec": {"selector": "all()", "order": order, "types": ["Egress"], "egress": list(rules), **spec},
+    }
+
+
+LOG_UDP = {"action": "Log", "protocol": "UDP", "destination": {"ports": [9999]}}
+LOG_TCP = {"action": "Log", "protocol": "TCP"}
+ALLOW = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}
+ALLOW_UDP = {"action": "Allow", "protocol": "UDP", "destination": {"ports": [9999]}}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("packetlog")
+    with make_site(scratch, "a") as site:
+        config = yaml.safe_load(site.config.read_text())
+        config |= {"logTransport": "nflog", "logPrefix": "%k/%n", "logFile": str(scratch / "records" / "log.json")}
+        site.config.write_text(yaml.safe_dump(config | {"logFileMaxBytes": 100_000_000}))
+        site.file = scratch / "records" / "log.json"
+        site.put("pods.yaml", wep(site.lab.pod("a")))
+        site.put(
+            "policy.yaml",
+            logging_policy("first", 1, LOG_UDP, LOG_TCP),
+            logging_policy("second", 2, LOG_UDP, ALLOW, LOG_UDP, ALLOW_UDP),
+        )
+        site.start()
+        yield site
+
+
+def records(site):
+    return [json.loads(line) for line in site.file.read_text().splitlines()] if site.file.exists() else []
+
+
+def of_port(site, port):
+    return [item for item in records(site) if item["destination_port"] == port]
+
+
+def test_an_allowed_and_a_denied_connection_are_recorded_and_the_verdict_stays(site):
+    namespace = site.lab.pod("a").namespace
+    assert connect(namespace, ip_address(WORLD), 443, 5).is_connected
+    assert not connect(namespace, ip_address(WORLD), 80, 0.3).is_connected
+    allowed, denied = (site.until(lambda port=port: of_port(site, port), 20)[0] for port in (443, 80))
+    for record in (allowed, denied):
+        assert record["endpoint"] == "t/a", record
+        assert record["interface"] == site.lab.pod("a").interface_name
+        assert (record["prefix"], record["direction"], record["rule"]) == ("gnp/first", "egress", 1)
+        assert (record["source"], record["destination"]) == (str(site.lab.pod("a").address4), WORLD)
+        assert "SYN" in record["tcp_flags"]
+        assert record["mac"]
+    assert len(of_port(site, 443)) == 1, "an established connection is not logged again"
+
+
+def test_every_connection_of_a_flood_is_recorded_by_each_of_three_rules_or_its_loss_is_counted(site):
+    ports = range(20_000, 20_000 + FLOOD)
+    before = site.status()["counters"]
+    for port in ports:
+        with site.lab.pod("a").namespace.entered():
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with sender:
+            sender.bind(("0.0.0.0", port))
+            sender.sendto(b"x", (WORLD, 9999))
+
+    def lost():
+        return site.status()["counters"]["log_records_lost"] - before["log_records_lost"]
+
+    site.until(lambda: len(of_port(site, 9999)) + lost() >= 3 * FLOOD, 60)
+    found = of_port(site, 9999)
+    assert len(found) + lost() == 3 * FLOOD
+    assert lost() == 0, "at this pace the buffer holds them all"
+    each = {(item["source_port"], item["policy"], item["rule"]) for item in found}
+    wanted = {(port, *rule) for port in ports for rule in (("first", 0), ("second", 0), ("second", 2))}
+    assert each == wanted
+
+
+def test_the_command_shows_what_the_file_has_and_follows(site):
+    namespace = site.lab.pod("a").namespace
+    connect(namespace, ip_address(WORLD), 81, 0.2)
+    site.until(lambda: of_port(site, 81), 20)
+
+    def shown():
+        lines = site.agent.call("logs", "-o", "json", "--endpoint", "t/a", "--policy", "first").stdout.splitlines()
+        return [found for found in map(json.loads, lines) if found["destination_port"] == 81]
+
+    assert site.until(shown, 20)[0] == of_port(site, 81)[0]
+    assert "gnp/first: t/a egress TCP" in site.agent.call("logs").stdout
+    assert site.agent.call("logs", "--endpoint", "nobody/here").stdout == ""
+
+
+def test_a_group_that_another_program_reads_is_said_loudly_and_taken_when_it_is_free(site):
+    site.agent.stop()
+    with site.lab.node.entered():
+        other = RawLog(LogSettings(group=5))
+    try:
+        site.start()
+        (condition,) = site.until(lambda: site.conditions("LogRecords"))
+        assert condition["reason"] == "NotRead"
+        assert not condition["normal"]
+    finally:
+        other.close()
+    site.until(lambda: all(item["normal"] for item in site.conditions("LogRecords")), 20)

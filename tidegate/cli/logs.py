@@ -1,0 +1,78 @@
+"""`tidegate logs`: what Log rules recorded, and what they record now."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from tidegate.cli import exits
+from tidegate.cli.output import Output, OutputOption, fail, say
+from tidegate.cli.query import DEFAULT_SOCKET, SocketOption, ask
+
+FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")]
+EndpointOption = Annotated[str | None, typer.Option("--endpoint", help="Only of this endpoint: namespace/name.")]
+PolicyOption = Annotated[str | None, typer.Option("--policy", help="Only of policies of this name.")]
+
+_LOOK_SECONDS = 0.2
+
+
+def logs(
+    *,
+    follow: FollowOption = False,
+    endpoint: EndpointOption = None,
+    policy: PolicyOption = None,
+    output: OutputOption = Output.TABLE,
+    socket: SocketOption = DEFAULT_SOCKET,
+) -> None:
+    """Show the latest packets that Log rules met (`logTransport: nflog`); as JSON lines with `-o json`.
+
+    Records that are lost or were forgotten before they could be shown are counted on standard error.
+    """
+    wanted = {name: value for name, value in (("endpoint", endpoint), ("policy", policy)) if value is not None}
+    after, lost = 0, 0
+    while True:
+        page = ask(socket, "logs", {"after": str(after)})
+        if page["transport"] == "kernel":
+            fail(exits.NO, "records are in the kernel log: set logTransport to nflog to have them here")
+        for record in page["records"]:
+            if all(record[name] == value for name, value in wanted.items()):
+                sys.stdout.write(f"{json.dumps(record) if output is Output.JSON else line(record)}\n")
+        sys.stdout.flush()
+        after, lost = page["next"], _complain(page, lost)
+        if after >= page["last"]:
+            if not follow:
+                return
+            time.sleep(_LOOK_SECONDS)  # noqa: TID251 - a person or a script is waiting, not the program
+
+
+def line(record: Mapping[str, Any]) -> str:
+    """For people."""
+    far = f" ({', '.join(record['names'])})" if record["names"] else ""
+    flags = f" [{','.join(record['tcp_flags'])}]" if record["tcp_flags"] else ""
+    icmp = "" if record["icmp_type"] is None else f" type {record['icmp_type']} code {record['icmp_code']}"
+    ends = f"{_end(record, 'source')} > {_end(record, 'destination')}"
+    return (
+        f"{record['time']} {record['prefix'] or record['tag']}: {record['endpoint'] or '-'} "
+        f"{record['direction'] or ''} {record['protocol']} {ends}{far}{flags}{icmp} "
+        f"{record['length_bytes']} bytes, rule {record['tag']}"
+    )
+
+
+def _end(record: Mapping[str, Any], side: str) -> str:
+    address, port = record[side], record[f"{side}_port"]
+    if port is None:
+        return str(address)
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _complain(page: Mapping[str, Any], lost_before: int) -> int:
+    """Says what is missing; how many are lost by now."""
+    if page["missed"]:
+        say(f"{page['missed']} records were forgotten before they could be shown")
+    lost = int(page["log_records_lost"])
+    if lost != lost_before:
+        say(f"{lost} records lost since the agent started")
+    return lost
