@@ -94,6 +94,12 @@ def test_the_demo_ends_well():
 
 
 @pytest.mark.kernel
+def test_log_rules_record_what_their_example_tells():
+    example = ROOT / "examples" / "41-log-rules"
+    prints(example, sys.executable, str(example / "run.py"))
+
+
+@pytest.mark.kernel
 def test_open_connections_are_kept_or_ended_as_their_example_tells():
     example = ROOT / "examples" / "40-open-connections"
     prints(example, sys.executable, str(example / "run.py"))

@@ -186,14 +186,15 @@ def log_attributes(draw):
     sequence = draw(st.one_of(st.none(), numbers))
     parts = [attribute(10, prefix + b"\0")] if prefix else []
     parts += [be32(kind, value) for kind, value in ((4, in_index), (5, out_index), (2, mark)) if value is not None]
-    parts += [attribute(8, b"\0\6\0\0" + bytes(8))] * draw(st.integers(0, 1))
+    mac = draw(st.sampled_from([b"", b"\2\0\0\0\0\7"]))
+    parts += [attribute(8, b"\0\6\0\0" + mac + b"\0\0")] if mac else []
     parts += [attribute(3, draw(st.binary(min_size=16, max_size=16)))] * draw(st.integers(0, 1))
     parts += [] if sequence is None else [be32(12, sequence)]
     parts += [be32(11, 1000)] * draw(st.sampled_from([0, 0, 0, 1]))
     parts.append(attribute(9, payload))
     if draw(st.integers(0, 5)) == 0:
         parts = draw(st.permutations(parts))
-    return parts, payload, LogOrigin(prefix, 0, mark or 0, in_index, out_index), sequence
+    return parts, payload, LogOrigin(prefix, 0, mark or 0, in_index, out_index, mac), sequence
 
 
 @given(st.lists(st.lists(log_attributes(), max_size=4), max_size=4))
@@ -290,3 +291,12 @@ def test_missing_answer_is_not_awaited_for_ever(sockets, monkeypatch):
     monkeypatch.setattr("nfq.raw._ANSWER_SECONDS", 0.01)
     with pytest.raises(TimeoutError):
         await_acknowledgement(sockets[0])
+
+
+@pytest.mark.parametrize(
+    ("value", "mac"),
+    [(b"", b""), (b"\0\6", b""), (b"\0\6\0\0\1\2", b"\1\2"), (b"\xff\xff\0\0" + bytes(8), bytes(8))],
+)
+def test_a_hardware_address_is_never_longer_than_its_attribute(value, mac):
+    (found,) = LogReader().read(logged(attribute(8, value), attribute(9, b"x")))
+    assert found.origin.mac == mac

@@ -22,6 +22,7 @@ _IPIP = 4
 SETTINGS = RenderSettings(
     drops_invalid=False,  # ICMP errors and the like come out of nowhere here, and policy shall be asked about them
     holds_denied_below=False,  # nobody listens to the queue
+    log_group=5,  # Log rules write here; the kernel's own log is the same but for the namespace that it takes lines of
 )
 
 
