@@ -14,7 +14,7 @@ from netlink import message
 from netlink.message import NetlinkDecodeError
 from netlink.transport import RECEIVE_BYTES, NetlinkSocket
 from nfq.errors import ConntrackError
-from nfq.flow_events import FlowEvent, flow_events
+from nfq.flow_events import FlowEvent, FlowReader
 
 _NEW_GROUP, _DESTROY_GROUP = 1, 3
 """NFNLGRP_CONNTRACK_NEW and NFNLGRP_CONNTRACK_DESTROY."""
@@ -35,6 +35,7 @@ class FlowFeed:
         """
         self.overruns = 0
         """Times that events were lost."""
+        self._reader = FlowReader()
         try:
             self._netlink = NetlinkSocket(receive_buffer_bytes=BUFFER_BYTES)
         except OSError as error:
@@ -67,7 +68,7 @@ class FlowFeed:
         receive = self._netlink.raw.recv
         for _ in range(limit):
             try:
-                yield from flow_events(receive(RECEIVE_BYTES, socket.MSG_DONTWAIT))
+                yield from self._reader.read(receive(RECEIVE_BYTES, socket.MSG_DONTWAIT))
             except BlockingIOError:
                 return
             except NetlinkDecodeError:
@@ -103,6 +104,7 @@ def open_flows() -> Iterator[FlowEvent]:
 
 
 def _listed(link: NetlinkSocket, sequence: int) -> Iterator[FlowEvent]:
+    reader = FlowReader()
     while True:
         data = link.raw.recv(RECEIVE_BYTES)
         for reply in message.messages(data):
@@ -110,4 +112,4 @@ def _listed(link: NetlinkSocket, sequence: int) -> Iterator[FlowEvent]:
                 if reply.type == message.NLMSG_ERROR and reply.errno:
                     raise OSError(reply.errno, "refused")
                 return
-        yield from flow_events(data)
+        yield from reader.read(data)

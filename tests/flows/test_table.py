@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from netlink import message
-from nfq.flow_events import DELETE, NEW, NOTHING, Counts, FlowEvent, flow_events
+from nfq.flow_events import DELETE, NEW, NOTHING, Counts, FlowEvent, FlowReader, flow_events
 from nfq.packet import FiveTuple
 from reconcile.instant import WallInstant
 from tidegate.flows import table as flow_table
@@ -64,9 +64,8 @@ def test_windows_add_up_to_what_connections_carried(connections, takes):
         for more in growth:
             carried = Counts(*(one + other for one, other in zip(carried, more, strict=True)))
             for _ in range(looks):
-                table.begin_look()
                 table.on_open(event(flow, counts=carried, identity=identity), NOW)
-                table.end_look()
+                table.forget(NOW)
             step += 1
             if step in takes:
                 take()
@@ -167,21 +166,32 @@ def test_losses_are_told_once():
 def test_open_connections_are_remembered_within_bounds(monkeypatch):
     monkeypatch.setattr(flow_table, "MAX_OPEN", 1)
     table, counts = made(), Counts(1, 100, 0, 0)
-    table.begin_look()
     for number in (1, 2):
         table.on_open(event(five(dport=number), counts=counts, identity=bytes([number])), NOW)
-    table.end_look()
+    table.forget(NOW)
     assert {key.real_port for key in table.take(NOW).totals} == {1}
     table.on_event(event(five(dport=2), is_end=True, counts=counts, identity=b"\2"), NOW)
     _, totals = only(table.take(NOW))
     assert totals.counts == counts
 
 
+def test_an_end_that_is_told_late_counts_nothing_twice():
+    table, counts = made(), Counts(5, 500, 0, 0)
+    table.on_open(event(five(), counts=counts), NOW)
+    assert only(table.take(NOW))[1].counts == counts
+    table.forget(WallInstant(NOW + flow_table.REMEMBERED_SECONDS))
+    table.on_event(event(five(), is_end=True, counts=counts), WallInstant(NOW + flow_table.REMEMBERED_SECONDS))
+    _, totals = only(table.take(NOW))
+    assert (totals.counts, totals.completed) == (Counts(0, 0, 0, 0), 1)
+    table.on_open(event(five(), counts=counts), NOW)
+    table.forget(WallInstant(NOW + flow_table.REMEMBERED_SECONDS + 1))
+    assert table._told == {}
+
+
 def test_an_identity_that_comes_again_is_another_connection():
     table = made()
-    table.begin_look()
     table.on_open(event(five(), counts=Counts(9, 900, 9, 900)), NOW)
-    table.end_look()
+    table.forget(NOW)
     table.take(NOW)
     table.on_event(event(five(), is_end=True, counts=Counts(2, 80, 1, 40)), NOW)
     _, totals = only(table.take(NOW))
@@ -220,10 +230,56 @@ def test_an_event_is_read_whole():
     assert (began.is_end, began.counts, began.started_ns) == (False, NOTHING, 0)
 
 
+def _times(start, stop=None):
+    parts = [message.be64(1, start)] + ([] if stop is None else [message.be64(2, stop)])
+    return message.nested(20, *parts)
+
+
+def _counters(kind, packets, size):
+    return message.nested(kind, message.be64(1, packets), message.be64(2, size))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([NEW, DELETE]),
+            st.integers(4, 5),
+            st.integers(0, 2**64 - 1),
+            st.lists(
+                st.sampled_from(["id", "status", "out", "in", "times", "start", "proto", "zone", "odd"]), unique=True
+            ),
+        ),
+        max_size=12,
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_a_reader_that_remembers_shapes_reads_what_one_without_memory_reads(items):
+    """Whatever order and selection of attributes come, and in whatever sequence of messages."""
+    reader = FlowReader()
+    for kind, port, value, chosen in items:
+        small = value % (1 << 32)
+        attributes = {
+            "id": message.be32(12, small), "status": message.be32(3, small), "out": _counters(9, value, small),
+            "in": _counters(10, small, value), "times": _times(value, small), "start": _times(value),
+            "proto": message.nested(4, message.nested(1, message.u8(1, port))), "zone": message.be16(18, port),
+            "odd": message.attribute(40, bytes(value % 7)),
+        }  # fmt: skip
+        names = [name for name in chosen if name != "start" or "times" not in chosen]
+        data = _datagram(kind, *(attributes[name] for name in names))
+        assert list(reader.read(data)) == list(flow_events(data)) == list(reader.read(data))
+        [found] = reader.read(data)
+        assert found.is_end == (kind == DELETE)
+        assert found.identity == (small.to_bytes(4, "big") if "id" in names else b"")
+        assert found.counts.packets_out == (value if "out" in names else 0)
+        assert found.counts.bytes_in == (value if "in" in names else 0)
+
+
 @given(st.binary(max_size=300))
 @settings(max_examples=200, deadline=None)
 def test_strange_bytes_behind_the_tuples_harm_nobody(data):
-    for _ in flow_events(_datagram(DELETE, data)):
+    reader = FlowReader()
+    list(reader.read(_datagram(DELETE, bytes(len(data)))))
+    for _ in reader.read(_datagram(DELETE, data)):
         pass
 
 

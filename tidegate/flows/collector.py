@@ -166,10 +166,9 @@ class FlowCollector:
 
     def _flush(self, table: FlowTable) -> None:
         now = self._clock.wall()
-        table.begin_look()
         for event in open_flows():
             table.on_open(event, now)
-        table.end_look()
+        table.forget(now)
         window = table.take(now)
         try:
             self._windows.put_nowait(window)

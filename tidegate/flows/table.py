@@ -20,6 +20,8 @@ MAX_KEYS: Final = 65_536
 """Different totals between two takes: 40 MB. A workload that scans a network makes one for each address and port."""
 MAX_OPEN: Final = 65_536
 """Open connections that are told of before they end."""
+REMEMBERED_SECONDS: Final = 600.0
+"""Since a connection was seen open last. The kernel's cleaner comes by every minute or two."""
 _MAX_PORTS: Final = 1024
 """Source ports of denied packets that are told apart in one total; beyond, connections are counted too low."""
 
@@ -141,9 +143,8 @@ class FlowTable:
         self._local: Collection[bytes] = frozenset()
         self._totals: dict[FlowKey, Totals] = {}
         self._loss = NO_LOSS
-        self._told: dict[bytes, tuple[int, Counts]] = {}
-        """Of open connections, by the kernel's id: in which look they were seen last, and what was told of them."""
-        self._look = 0
+        self._told: dict[bytes, tuple[float, Counts]] = {}
+        """Of open connections, by the kernel's id: when they were seen last, and what was told of them."""
 
     def set_local(self, addresses: Collection[bytes]) -> None:
         """Whose connections are of interest, packed."""
@@ -161,21 +162,17 @@ class FlowTable:
                 self._undecided.pop(_behind_nat(event), None)
             return
         totals.completed += 1
-        _, told = self._told.pop(event.identity, (0, NOTHING))
+        _, told = self._told.pop(event.identity, (0.0, NOTHING))
         totals.counts = _added(totals.counts, event.counts, told)
-
-    def begin_look(self) -> None:
-        """The table of open connections is about to be read."""
-        self._look += 1
 
     def on_open(self, event: FlowEvent, now: WallInstant) -> None:
         """A connection is open; what it carried since it was told of last is added."""
         if event.original.source not in self._local and event.reply.source not in self._local:
             return
-        _, told = self._told.get(event.identity, (0, None))
+        _, told = self._told.get(event.identity, (0.0, None))
         if told is None and len(self._told) >= MAX_OPEN:
             return  # told of when it ends
-        self._told[event.identity] = (self._look, event.counts)
+        self._told[event.identity] = (now, event.counts)
         if event.counts == (told or NOTHING):
             return
         totals = self._of(event, now)
@@ -183,9 +180,14 @@ class FlowTable:
             totals.has_open = True
             totals.counts = _added(totals.counts, event.counts, told or NOTHING)
 
-    def end_look(self) -> None:
-        """It was read to its end. Who was not in it twice has ended, and the event of it is lost."""
-        self._told = {identity: item for identity, item in self._told.items() if item[0] >= self._look - 1}
+    def forget(self, now: WallInstant) -> None:
+        """Forgets what was told of connections that have not been seen for long: the event of their end is lost.
+
+        Lists leave out what is over, but the end is told only when the kernel comes to clean up, up to minutes later
+        (kernel: gc_worker). Forgotten before, such a connection would be counted twice.
+        """
+        old = now - REMEMBERED_SECONDS
+        self._told = {identity: item for identity, item in self._told.items() if item[0] >= old}
 
     def on_denied(
         self, fate: Fate, flow: FiveTuple, icmp: tuple[int, int] | None, length_bytes: int, now: WallInstant
@@ -244,7 +246,9 @@ class FlowTable:
 
     def _of(self, event: FlowEvent, now: WallInstant) -> Totals | None:
         flow, reply = event.original, event.reply
-        kept = flow if self._tells_allowed_ports else flow._replace(source_port=None)
+        version, protocol, source, destination, port, to_port = flow
+        # For each event: `_replace` would cost as much as all the rest.
+        kept = FiveTuple(version, protocol, source, destination, port if self._tells_allowed_ports else None, to_port)
         key = FlowKey(Fate.ALLOWED, kept, reply.source, reply.source_port)
         began = WallInstant(event.started_ns / 1e9) if event.started_ns else now
         return self._get(key, flow.source_port, event.icmp, began)
