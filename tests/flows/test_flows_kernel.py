@@ -114,8 +114,8 @@ def site(tmp_path_factory):
                                      "nft add rule inet t c ct state new counter")  # fmt: skip
         lab.node.sysctl(
             net__netfilter__nf_conntrack_tcp_timeout_time_wait=1,
-            net__netfilter__nf_conntrack_udp_timeout=1,
-            net__netfilter__nf_conntrack_udp_timeout_stream=1,
+            net__netfilter__nf_conntrack_udp_timeout=3,
+            net__netfilter__nf_conntrack_udp_timeout_stream=3,
             net__netfilter__nf_conntrack_tcp_timeout_close=1,
         )
         made = Site(lab, server, tmp_path_factory.mktemp("flows"))
@@ -222,21 +222,29 @@ def test_an_open_connection_is_told_of_before_it_ends_and_nothing_is_counted_twi
         receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     with site.namespace("ep1").entered():
         sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    with sender, receiver:
-        receiver.bind((WORLD, 7200))
-        sender.connect((WORLD, 7200))
-        for _ in range(30):
-            sender.send(bytes(72))
-            time.sleep(0.1)
+    stop, sent = threading.Event(), []
 
     def found():
         return site.records("--dest", WORLD, "--port", "7200")
 
-    before_end = found()
-    assert sum(item["packets_out"] for item in before_end) > 5
+    def send():
+        while not stop.wait(0.1):
+            sent.append(sender.send(bytes(72)))
+
+    with sender, receiver:
+        receiver.bind((WORLD, 7200))
+        sender.connect((WORLD, 7200))
+        thread = threading.Thread(target=send)
+        thread.start()
+        try:
+            until(lambda: sum(item["packets_out"] for item in found()) > 5)
+            assert sum(item["num_flows_completed"] for item in found()) == 0
+        finally:
+            stop.set()
+            thread.join()
     until(lambda: sum(item["num_flows_completed"] for item in found()) == 1)
-    assert sum(item["packets_out"] for item in found()) == 30
-    assert sum(item["bytes_out"] for item in found()) == 3000
+    assert sum(item["packets_out"] for item in found()) == len(sent)
+    assert sum(item["bytes_out"] for item in found()) == 100 * len(sent)
     assert sum(item["num_flows_started"] for item in found()) == 1
 
 
