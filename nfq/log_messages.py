@@ -178,7 +178,8 @@ def _mac(value: memoryview | None) -> bytes:
     """linux/netfilter/nfnetlink_log.h, struct nfulnl_msg_packet_hw: length, padding, 8 bytes."""
     if value is None or len(value) < _HARDWARE_ADDRESS_AT:
         return b""
-    return bytes(value[_HARDWARE_ADDRESS_AT : _HARDWARE_ADDRESS_AT + int.from_bytes(value[:2], "big")])
+    found = bytes(value[_HARDWARE_ADDRESS_AT : _HARDWARE_ADDRESS_AT + int.from_bytes(value[:2], "big")])
+    return found if any(found) else b""  # the loopback interface's is all zero
 
 
 def _number(found: dict[int, memoryview], kind: int) -> int | None:

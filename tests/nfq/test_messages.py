@@ -295,7 +295,13 @@ def test_missing_answer_is_not_awaited_for_ever(sockets, monkeypatch):
 
 @pytest.mark.parametrize(
     ("value", "mac"),
-    [(b"", b""), (b"\0\6", b""), (b"\0\6\0\0\1\2", b"\1\2"), (b"\xff\xff\0\0" + bytes(8), bytes(8))],
+    [
+        (b"", b""),
+        (b"\0\6", b""),
+        (b"\0\6\0\0\1\2", b"\1\2"),
+        (b"\xff\xff\0\0" + b"\1" * 8, b"\1" * 8),
+        (b"\0\6\0\0" + bytes(8), b""),
+    ],
 )
 def test_a_hardware_address_is_never_longer_than_its_attribute(value, mac):
     (found,) = LogReader().read(logged(attribute(8, value), attribute(9, b"x")))
