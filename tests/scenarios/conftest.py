@@ -28,6 +28,7 @@ NODE = "node-1"
 CONFIG = {"dnsTrustedServers": ["10.0.53.53", "[fd00:53::53]:53"], "dnsTTLFloor": "0s"}
 ANSWERS, DENIED = 101, 100
 """The queues."""
+LAST_FRESH = 509
 DENIED_WITHIN_SECONDS = 0.3
 """A denied SYN is never answered; nothing is learned by waiting longer for nothing."""
 
@@ -170,6 +171,7 @@ class Stage:
     def fresh4(self) -> str:
         """An address of the world that no scenario has used."""
         number = next(self.numbers)
+        assert number < LAST_FRESH, "too many addresses are used: take some of a part of 2001:db8:1::/64"
         return f"198.51.100.{number}" if number < 255 else f"203.0.113.{number - 254}"
 
     def fresh6(self) -> str:

@@ -18,7 +18,8 @@ SMALLEST_BYTES = 1
 
 
 def _names(stage: Stage, zone: str, count: int) -> list[tuple[str, str]]:
-    pairs = [(f"n{index}.{zone}", stage.fresh6()) for index in range(count)]
+    part = 0x740 + ord(zone[3])
+    pairs = [(f"n{index}.{zone}", f"2001:db8:1::{part:x}:{index:x}") for index in range(count)]
     for name, address in pairs:
         stage.server.script(name, "AAAA", Step(answer=[f"{name} 60 AAAA {address}"]))
     return pairs
