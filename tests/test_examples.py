@@ -103,3 +103,9 @@ def test_log_rules_record_what_their_example_tells():
 def test_open_connections_are_kept_or_ended_as_their_example_tells():
     example = ROOT / "examples" / "40-open-connections"
     prints(example, sys.executable, str(example / "run.py"))
+
+
+@pytest.mark.kernel
+def test_a_capture_holds_the_packets_its_example_tells_of():
+    example = ROOT / "examples" / "42-capture"
+    prints(example, sys.executable, str(example / "run.py"))
