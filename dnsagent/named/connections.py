@@ -10,36 +10,23 @@ read before. UDP names nothing that is read here, so it is refused; a browser fa
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from dnsagent.learn import Learner
+from dnsagent.named.flows import Flow, NamedFlows
 from dnsagent.named.judgement import objection
 from dnsagent.named.resets import resets
 from dnsagent.named.spoken import UnspokenError
-from dnsagent.named.stream import FirstBytes, Segment
+from dnsagent.named.stream import Segment
 from nfq.errors import PacketError
 from nfq.headers import TCP, IpHeader, TcpHeader, read_ip, read_tcp
-from nfq.held import DROP, HeldBatch, HeldPacket
-from nfq.holder import Holder
+from nfq.held import HeldBatch, HeldPacket
 from reconcile.instant import Instant
 
-MAX_FLOWS: Final = 16_384
-MAX_FLOWS_PER_ENDPOINT: Final = 1_024
-"""Connections that are open and have not said anything. Beyond it the endpoint's oldest are forgotten: refused, should
-they speak."""
-MAX_HELD: Final = 4_096
-MAX_HELD_PER_ENDPOINT: Final = 512
-REMEMBERED_SECONDS: Final = 10.0
-"""How long a judgement is remembered for packets that were in the queue before it; the kernel remembers it for good."""
 MAX_NOTICES_PER_SECOND: Final = 20
 _FIN, _SYN, _RST = 1, 2, 4
-_BACKSTOP_SECONDS: Final = 60.0
-
-Flow = tuple[bytes, bytes, int, int]
-"""Source, destination and their ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,21 +40,8 @@ class Refusal:
     name: bytes | None
 
 
-@dataclass(slots=True)
-class _State:
-    """What is known of one connection."""
-
-    first: FirstBytes
-    packets: list[HeldPacket] = field(default_factory=list)
-    head: tuple[IpHeader, TcpHeader] | None = None
-    """Of the first packet that is held."""
-    verdict: bool | None = None
-    until: Instant = field(default=Instant(0.0))
-    """Of a judged one: when it is forgotten. Of one that holds packets: when it is refused."""
-
-
 class NamedConnections:
-    """The connections that are not judged yet. Holds state and packets; sends resets by the function it is given."""
+    """The connections that are not judged yet. Sends resets by the function it is given."""
 
     def __init__(
         self,
@@ -82,14 +56,7 @@ class NamedConnections:
         self._notice = notice
         self._resets: list[bytes] = []
         """They go when the verdicts have gone: the server must know the connection to have it reset."""
-        self._flows: dict[Flow, _State] = {}
-        self._by_source: dict[bytes, dict[Flow, None]] = {}
-        self._holding: dict[Flow, None] = {}
-        """Those with packets, in the order of their time limits."""
-        self._judged: dict[Flow, None] = {}
-        """Likewise the judged ones."""
-        self._holder = Holder(limit=MAX_HELD, at_deadline=DROP)
-        self._held_of: Counter[bytes] = Counter()
+        self._flows = NamedFlows(counters)
         self._notices_until = Instant(0.0)
         self._notices = 0
 
@@ -119,32 +86,22 @@ class NamedConnections:
 
     def expire(self, now: Instant) -> None:
         """Refuses those that began to speak and did not end in time; forgets those judged long enough ago."""
-        for flow in self._due(self._holding, now):
+        for flow in self._flows.late(now):
             self._refuse(flow, "timeout", now)
-        for flow in self._due(self._judged, now):
-            self._forget(flow)
-        self._holder.expire(now)
+        self._flows.expire(now)
         self.flush()
 
     def next_deadline(self) -> Instant | None:
         """When `expire` has something to do that somebody waits for."""
-        first = next(iter(self._holding), None)
-        return None if first is None else self._flows[first].until
+        return self._flows.next_deadline()
 
     def lose_held(self) -> None:
         """The binding is gone and what was held with it: clients send it again, from where they began."""
-        for flow in tuple(self._holding):
-            state = self._flows[flow]
-            self._release(flow, state)
-            state.first = FirstBytes(state.first.start)
-        self._holder.close()
+        self._flows.lose_held()
 
     def close(self) -> None:
         """Drops all that is held, and forgets everything."""
-        self._holder.close()
-        for known in (self._flows, self._by_source, self._holding, self._judged):
-            known.clear()
-        self._held_of.clear()
+        self._flows.close()
 
     # --- one packet ---
 
@@ -153,7 +110,7 @@ class NamedConnections:
         if tcp.flags & _SYN:
             self._open(packet, flow, tcp)
         elif tcp.flags & _RST:
-            self._drop_flow(flow)
+            self._flows.drop(flow)
             packet.accept()
         elif not tcp.payload:
             packet.accept()
@@ -165,10 +122,7 @@ class NamedConnections:
         start = (tcp.sequence + 1) & 0xFFFFFFFF
         known = self._flows.get(flow)
         if known is None or known.verdict is not None or known.first.start != start:
-            self._drop_flow(flow)
-            self._make_room(flow[0])
-            self._flows[flow] = _State(FirstBytes(start))
-            self._by_source.setdefault(flow[0], {})[flow] = None
+            self._flows.begin(flow, start)
             self._counters["named-connections"] += 1
         if tcp.payload:
             self._counters["named-early-data"] += 1
@@ -195,36 +149,27 @@ class NamedConnections:
             self._refuse_with(packet, flow, (ip, tcp), error.reason, now)
             return
         if spoken is None:
-            self._hold(packet, flow, state, (ip, tcp), now)
+            self._hold(packet, flow, (ip, tcp), now)
             return
         reason = objection(self._learner, flow[0], flow[1], spoken)
         if reason is None:
-            self._allow(packet, flow, state, now)
+            self._allow(packet, flow, now)
         else:
             self._refuse_with(packet, flow, (ip, tcp), reason, now, spoken.name)
 
-    def _hold(
-        self, packet: HeldPacket, flow: Flow, state: _State, head: tuple[IpHeader, TcpHeader], now: Instant
-    ) -> None:
-        is_full = self._held_of[flow[0]] >= MAX_HELD_PER_ENDPOINT
-        if is_full or not self._holder.keep(packet, Instant(now + _BACKSTOP_SECONDS)):
+    def _hold(self, packet: HeldPacket, flow: Flow, head: tuple[IpHeader, TcpHeader], now: Instant) -> None:
+        until = Instant(now + self._learner.plan.snapshot.max_named_hold_seconds)
+        if not self._flows.hold(flow, packet, head, now, until):
             self._refuse_with(packet, flow, head, "cap-held", now)
-            return
-        if not state.packets:
-            state.head = head
-            state.until = Instant(now + self._learner.plan.snapshot.max_named_hold_seconds)
-            self._holding[flow] = None
-        state.packets.append(packet)
-        self._held_of[flow[0]] += 1
 
     # --- verdicts ---
 
-    def _allow(self, packet: HeldPacket, flow: Flow, state: _State, now: Instant) -> None:
+    def _allow(self, packet: HeldPacket, flow: Flow, now: Instant) -> None:
         self._counters["named-allowed"] += 1
-        for held in self._release(flow, state):
+        for held in self._flows.release(flow):
             self._mark(held, is_named=True)
         self._mark(packet, is_named=True)
-        self._remember(flow, state, is_named=True, now=now)
+        self._flows.remember(flow, now, is_named=True)
 
     def _refuse_with(
         self,
@@ -241,15 +186,15 @@ class NamedConnections:
             self._mark(packet, is_named=False)
             return
         self._refuse_packet(packet, flow, head, state.first.start, reason, now, name)
-        self._remember(flow, state, is_named=False, now=now)
+        self._flows.remember(flow, now, is_named=False)
 
     def _refuse(self, flow: Flow, reason: str, now: Instant, name: bytes | None = None) -> None:
         """A connection with packets that are held."""
         state = self._flows[flow]
         head = state.head
-        for held in self._release(flow, state):
+        for held in self._flows.release(flow):
             self._mark(held, is_named=False)
-        self._remember(flow, state, is_named=False, now=now)
+        self._flows.remember(flow, now, is_named=False)
         if head is not None:
             self._resets += resets(*head, state.first.start)
         self._note(flow, reason, name, now)
@@ -286,55 +231,3 @@ class NamedConnections:
         if self._notices <= MAX_NOTICES_PER_SECOND:
             endpoint = self._learner.plan.endpoints.get(flow[0])
             self._notice(Refusal("" if endpoint is None else endpoint.id, flow[1], flow[3], reason, name))
-
-    # --- what is remembered ---
-
-    def _make_room(self, source: bytes) -> None:
-        own = self._by_source.get(source, {})
-        if len(own) >= MAX_FLOWS_PER_ENDPOINT:
-            self._counters["cap-named-flows"] += 1
-            self._drop_flow(next(iter(own)))
-        elif len(self._flows) >= MAX_FLOWS:
-            self._counters["cap-named-flows"] += 1
-            self._drop_flow(next(iter(self._flows)))
-
-    def _remember(self, flow: Flow, state: _State, *, is_named: bool, now: Instant) -> None:
-        state.verdict = is_named
-        state.until = Instant(now + REMEMBERED_SECONDS)
-        state.first = FirstBytes(state.first.start)
-        self._judged[flow] = None
-
-    def _release(self, flow: Flow, state: _State) -> list[HeldPacket]:
-        """Takes the held packets off the connection; the caller decides them."""
-        packets, state.packets, state.head = state.packets, [], None
-        self._holding.pop(flow, None)
-        self._held_of[flow[0]] -= len(packets)
-        if not self._held_of[flow[0]]:
-            del self._held_of[flow[0]]
-        return packets
-
-    def _drop_flow(self, flow: Flow) -> None:
-        """Forgets a connection that is over; what of it is held goes with it."""
-        state = self._flows.get(flow)
-        if state is not None:
-            for held in self._release(flow, state):
-                held.drop()
-            self._forget(flow)
-
-    def _forget(self, flow: Flow) -> None:
-        del self._flows[flow]
-        self._judged.pop(flow, None)
-        own = self._by_source[flow[0]]
-        del own[flow]
-        if not own:
-            del self._by_source[flow[0]]
-
-    def _due(self, flows: dict[Flow, None], now: Instant) -> list[Flow]:
-        return list(_while_due(flows, self._flows, now))
-
-
-def _while_due(flows: dict[Flow, None], states: dict[Flow, _State], now: Instant) -> Iterator[Flow]:
-    for flow in islice(flows, MAX_FLOWS):
-        if states[flow].until > now:
-            return
-        yield flow

@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from hypothesis.stateful import rule as step
 
-from dnsagent.named.connections import (
-    MAX_FLOWS_PER_ENDPOINT,
-    MAX_HELD_PER_ENDPOINT,
-    MAX_NOTICES_PER_SECOND,
-    REMEMBERED_SECONDS,
-    NamedConnections,
-)
+from dnsagent.named.connections import MAX_NOTICES_PER_SECOND, NamedConnections
+from dnsagent.named.flows import MAX_FLOWS_PER_ENDPOINT, MAX_HELD_PER_ENDPOINT, REMEMBERED_SECONDS
 from dnsagent.named.resets import checksum
 from nfq.fake import FakeKernel, FakeQueue
 from nfq.headers import read_ip, read_tcp
@@ -73,8 +68,8 @@ class Bench:
         return [refusal.reason for refusal in self.refusals]
 
     def is_empty(self) -> bool:
-        named = self.named
-        return not (named._flows or named._by_source or named._holding or named._judged or named._held_of)
+        flows = self.named._flows
+        return not (flows._states or flows._by_source or flows._holding or flows._judged or flows._held_of)
 
 
 @pytest.fixture
@@ -264,9 +259,9 @@ class AnyTraffic(RuleBasedStateMachine):
 
     @invariant()
     def every_packet_is_decided_or_held_by_a_connection(self):
-        named = self.bench.named
-        held = sum(len(state.packets) for state in named._flows.values())
-        assert held == len(named._holder) == sum(named._held_of.values())
+        flows = self.bench.named._flows
+        held = sum(len(state.packets) for state in flows._states.values())
+        assert held == len(flows._holder) == sum(flows._held_of.values())
         assert self.bench.decided() + held == self.count
 
     def teardown(self):
