@@ -58,6 +58,14 @@ def test_trusted_servers_that_move_are_followed_and_a_moment_without_any_is_not(
         next(found)
 
 
+def test_who_is_told_to_end_does_not_start_again():
+    for first, then in ((_Run.reload, _Run.terminate), (_Run.terminate, _Run.reload)):
+        run = _run(lambda _: None)
+        first(run)
+        then(run)
+        assert run.ending is Ending.LEAVE
+
+
 # --- What documents say ---
 
 

@@ -65,12 +65,23 @@ class _Run:
     """What documents said when the configuration in force was made."""
     is_settled: bool = False
     """The configuration in force is that of the documents of the moment; not before they were read once."""
+    at_exit: Ending = Ending.LEAVE
+    """What a signal brings."""
+    is_terminated: bool = False
     is_refused: bool = False
     """Status says that the configuration of the moment cannot be used."""
 
     def end(self, ending: Ending) -> None:
-        """Ends in this way."""
-        self.ending = ending
+        """Ends in this way, unless it has been terminated: then there is no run after this one."""
+        if not (self.is_terminated and ending is Ending.RESTART):
+            self.ending = ending
+        self.supervisor.stop()
+
+    def terminate(self) -> None:
+        """A signal says so; a restart that has begun is none any more."""
+        self.is_terminated = True
+        if self.ending is Ending.RESTART:
+            self.ending = self.at_exit
         self.supervisor.stop()
 
     def reload(self) -> None:
@@ -154,7 +165,8 @@ async def control(
                 agent.situation.socket,
                 _footprint(agent),
             )
-            run = _Run(agent, Supervisor(), reread, Ending.REMOVE if removes_on_exit else Ending.LEAVE)
+            at_exit = Ending.REMOVE if removes_on_exit else Ending.LEAVE
+            run = _Run(agent, Supervisor(), reread, at_exit, at_exit=at_exit)
             run.documents = stored_documents.read(agent.situation.state)
             _handle_signals(run)
             _start(run, listener)
@@ -172,7 +184,7 @@ async def control(
 def _handle_signals(run: _Run) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, run.supervisor.stop)
+        loop.add_signal_handler(number, run.terminate)
     loop.add_signal_handler(signal.SIGHUP, run.reload)
 
 
