@@ -13,7 +13,7 @@ from tests.lab.hearing import HEARD, Heard, Hearing, hearing
 from tests.lab.scripted import Step
 from tests.scenarios.conftest import Stage
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("plain", "secured", "eager")]
 
 PLAIN, TLS, GREETING = 8443, 9443, 2525
 BIND = {"dns.tidegate.io/sni": "bind"}
@@ -43,7 +43,11 @@ def _open(stage: Stage, pod: str, address: str, port: int) -> socket.socket:
         client = socket.socket(family, socket.SOCK_STREAM)
     client.settimeout(8)
     client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    client.connect((address, port))
+    try:
+        client.connect((address, port))
+    except OSError:
+        client.close()
+        raise
     return client
 
 
