@@ -6,8 +6,9 @@ import pytest
 
 from dnsagent.snapshot import Mode
 from tidegate.config import sources
+from tidegate.config.dns import DNSPolicyMode
 from tidegate.config.reference import reference
-from tidegate.config.settings import DNSPolicyMode, Settings, knobs
+from tidegate.config.settings import Settings, knobs
 
 ROOT = Path(__file__).parents[2]
 

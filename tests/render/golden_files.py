@@ -11,7 +11,7 @@ from policy.hosts import FailsafePort
 from policy.limits import Limits, Rate, TrafficLimits
 from policy.rules import Action, DomainSetID, ICMPMatch, IPSetID, Stage
 from tests.render.states import endpoint, host, policy, port, profile, state, tier, to, typical
-from tidegate.config.settings import DenyAction, HostAction, SourceCheck
+from tidegate.config.packets import DenyAction, HostAction, SourceCheck
 from tidegate.render import RenderSettings, render_table
 from tidegate.render.script import script
 

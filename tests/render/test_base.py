@@ -9,7 +9,7 @@ from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
 from nft.expr import Field
 from tests.render.states import NET4, endpoint, policy, state, tier, to, typical
-from tidegate.config.settings import DenyAction, HostAction, SourceCheck
+from tidegate.config.packets import DenyAction, HostAction, SourceCheck
 from tidegate.render import RenderSettings, names, render_table
 
 

@@ -7,7 +7,7 @@ import pytest
 from nft import expr
 from policy.rules import Action, Direction
 from tests.render.states import EGRESS, INGRESS, endpoint, policy, state, tier
-from tidegate.config.settings import DenyAction
+from tidegate.config.packets import DenyAction
 from tidegate.render import RenderSettings, copies, names, render_table
 
 KIND = "KubernetesClusterNetworkPolicy"

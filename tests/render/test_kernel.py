@@ -9,7 +9,7 @@ import pytest
 from policy.evaluate import Packet, Party
 from tests.oracles.replay import NODE_ADDRESSES, OUTSIDE, Node
 from tests.render.states import endpoint, profile, state
-from tidegate.config.settings import HostAction, SourceCheck
+from tidegate.config.packets import HostAction, SourceCheck
 from tidegate.render import RenderSettings, render_table
 
 pytestmark = pytest.mark.kernel

@@ -12,7 +12,7 @@ from nft.text import chain_hash
 from policy.limits import Limits, Rate, TrafficLimits
 from policy.rules import Direction, EndpointUpdated
 from tests.render.states import endpoint, policy, profile, state, tier
-from tidegate.config.settings import DenyAction
+from tidegate.config.packets import DenyAction
 from tidegate.render import RenderSettings, names, render_table
 from tidegate.render.names import LimitKind
 from tidegate.render.renderer import Renderer, events_of

@@ -14,7 +14,7 @@ from policy import rules
 from policy.hosts import Tunnels
 from policy.rules import Action, Direction, DomainSet, DomainSetID, IPSetID, IPSetKind
 from tests.render.states import NET4, NET6, endpoint, host, policy, port, profile, state, tier, to, typical
-from tidegate.config.settings import SourceCheck
+from tidegate.config.packets import SourceCheck
 from tidegate.render import Renderer, RenderSettings, changed, events_of, names, render_table
 
 SETTINGS = RenderSettings(

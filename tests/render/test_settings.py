@@ -6,7 +6,9 @@ import pytest
 
 from dnsagent.snapshot import Mode, TrustedServer
 from nft.expr import RateLimit
-from tidegate.config.settings import DNSPolicyMode, Settings, SourceSpoofing
+from tidegate.config.dns import DNSPolicyMode
+from tidegate.config.packets import SourceSpoofing
+from tidegate.config.settings import Settings
 from tidegate.render import RenderSettings
 from tidegate.render.settings import from_configuration
 

@@ -8,7 +8,7 @@ import pytest
 from policy.evaluate import Packet, Party
 from tests.oracles.replay import NODE_ADDRESSES, OUTSIDE, Node
 from tests.render.states import endpoint, profile, state
-from tidegate.config.settings import SourceCheck
+from tidegate.config.packets import SourceCheck
 from tidegate.render import RenderSettings, render_table
 
 pytestmark = pytest.mark.kernel

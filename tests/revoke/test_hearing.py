@@ -10,7 +10,7 @@ from policy.limits import Limits, Rate, TrafficLimits
 from policy.rules import Action, DomainOptions, DomainSet, DomainSetID, EndpointID
 from tests.render.states import endpoint, host, policy, port, state, tier, to
 from tests.revoke.test_way import entry
-from tidegate.config.settings import DenyAction
+from tidegate.config.packets import DenyAction
 from tidegate.render import RenderSettings, names
 from tidegate.revoke import judge as module
 from tidegate.revoke.hearing import Hearing

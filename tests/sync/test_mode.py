@@ -4,7 +4,7 @@ import pytest
 
 from dnsagent.snapshot import Mode
 from nft.features import Features
-from tidegate.config.settings import DNSPolicyMode
+from tidegate.config.dns import DNSPolicyMode
 from tidegate.sync.mode import choose_mode, encodings, without
 
 

@@ -23,7 +23,8 @@ from policy.rules import (
     PolicyID,
     RuleID,
 )
-from tidegate.config.settings import DNSPolicyMode, Settings
+from tidegate.config.dns import DNSPolicyMode
+from tidegate.config.settings import Settings
 from tidegate.render import names
 from tidegate.render.settings import RenderSettings, from_configuration
 from tidegate.sync.interfaces import Interfaces

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from dnsagent.snapshot import Mode
 from policy.rules import EndpointID
 from tests.render.states import endpoint, policy, state, tier, to
-from tidegate.config.settings import AskableNames, Mode, Settings
+from tidegate.config.forwarder import AskableNames
+from tidegate.config.settings import Settings
 from tidegate.render import RenderSettings, names, render_table
 from tidegate.sync.snapshots import SnapshotBuilder, SnapshotSettings
 

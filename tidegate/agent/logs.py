@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from tidegate.config.settings import LogFormat, LogSeverity
+from tidegate.config.records import LogFormat, LogSeverity
 
 _LEVELS = {
     LogSeverity.DEBUG: logging.DEBUG,

@@ -22,7 +22,7 @@ class PolicyEvaluation(StrEnum):
     CONTINUOUS = "Continuous"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class WatchSettings:
     """The part of the configuration about watching."""
 

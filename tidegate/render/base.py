@@ -27,7 +27,7 @@ from nft import expr
 from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Chain, Hook, Rule
 from policy.rules import Direction
-from tidegate.config.settings import DenyAction, HostAction, SourceCheck
+from tidegate.config.packets import DenyAction, HostAction, SourceCheck
 from tidegate.render import named, names
 from tidegate.render.copies import copies, held_copies
 from tidegate.render.dns import answer_rules, query_rules

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 from nft import expr
 from nft.model import Chain, Key, Rule
 from policy.rules import Direction, Endpoint
-from tidegate.config.settings import SourceCheck
+from tidegate.config.packets import SourceCheck
 from tidegate.render import names
 from tidegate.render.family import V4, V6, Family, halved
 from tidegate.render.fragment import Fragment

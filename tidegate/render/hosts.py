@@ -20,7 +20,7 @@ from nft import expr
 from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Chain, Hook, Key, Rule
 from policy.rules import EVERY_INTERFACE, HostEndpointID, HostEndpointPolicy
-from tidegate.config.settings import DenyAction
+from tidegate.config.packets import DenyAction
 from tidegate.render import names, tunnels
 from tidegate.render.failsafe import failsafe_chains
 from tidegate.render.fragment import Fragment

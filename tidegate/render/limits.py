@@ -20,7 +20,7 @@ from nft.expr import Field, Op
 from nft.model import Chain, Rule
 from policy.limits import Limits, Rate
 from policy.rules import Direction, Endpoint
-from tidegate.config.settings import DenyAction
+from tidegate.config.packets import DenyAction
 from tidegate.render import names
 from tidegate.render.names import LimitKind
 from tidegate.render.settings import RenderSettings

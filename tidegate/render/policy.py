@@ -10,7 +10,7 @@ from nft import expr
 from nft.model import Chain, Rule
 from policy.resources.cluster_conversion import SILENT_KINDS
 from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, Stage
-from tidegate.config.settings import DenyAction
+from tidegate.config.packets import DenyAction
 from tidegate.render import copies, log, names
 from tidegate.render.content import ContentSets
 from tidegate.render.fragment import Fragment

@@ -5,15 +5,9 @@ from dataclasses import dataclass, replace
 from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
 from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, NO_TUNNELS, FailsafePort, Tunnels
-from tidegate.config.settings import (
-    DenyAction,
-    HostAction,
-    LogTransport,
-    OnPolicyChange,
-    Settings,
-    SourceCheck,
-    SourceSpoofing,
-)
+from tidegate.config.packets import DenyAction, HostAction, OnPolicyChange, SourceCheck, SourceSpoofing
+from tidegate.config.records import LogTransport
+from tidegate.config.settings import Settings
 from tidegate.config.wireguard import wireguard_ports
 
 

@@ -1,7 +1,8 @@
 """What the configuration says to the forwarder. Pure."""
 
 from dnsagent.snapshot import ForwarderOptions
-from tidegate.config.settings import AskableNames, DeniedReply, Settings
+from tidegate.config.forwarder import AskableNames, DeniedReply
+from tidegate.config.settings import Settings
 
 
 def forwarder_options(settings: Settings) -> ForwarderOptions:

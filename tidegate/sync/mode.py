@@ -9,7 +9,7 @@ from typing import Any
 
 from dnsagent.snapshot import Mode
 from nft.features import Features
-from tidegate.config.settings import DNSPolicyMode
+from tidegate.config.dns import DNSPolicyMode
 
 
 @dataclass(frozen=True, slots=True)

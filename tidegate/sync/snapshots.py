@@ -15,7 +15,8 @@ from policy.rules import (
     PolicyID,
 )
 from policy.staged import is_staged
-from tidegate.config.settings import AskableNames, Settings
+from tidegate.config.forwarder import AskableNames
+from tidegate.config.settings import Settings
 from tidegate.render import names
 from tidegate.render.settings import RenderSettings
 from tidegate.sync.forwarding import forwarder_options
