@@ -34,20 +34,20 @@ class AliasMemory:
 
     def note(self, endpoint: str, path: tuple[bytes, ...], ttl: int, now: Instant) -> None:
         """The endpoint was told that the last name of the path is what the others stand for. TTL in seconds."""
-        mine = self._endpoints.setdefault(endpoint, {})
+        mine = self._endpoints.get(endpoint)
+        if mine is None:
+            mine = self._endpoints[endpoint] = {}
         target, names = path[-1], path[:-1]
-        found: list[Way] = [
-            (known + names, min(ttl, least), min(now + ttl, deadline))
-            for known, least, deadline in mine.get(names[0], {}).values()
-            if deadline > now
-        ]
-        found.append((names, ttl, now + ttl))
-        ways = mine.pop(target, {})
-        for way in found:
-            first = way[0][0]
-            if len(way[0]) <= MAX_NAMES and len({*way[0], target}) > len(way[0]):
-                ways.pop(first, None)
-                ways[first] = way
+        # Out and in again: what was told last stands last.
+        ways = mine.pop(target, None)
+        if ways is None:
+            ways = {}
+        longer = mine.get(names[0])
+        if longer is not None:
+            _lengthen(ways, longer, path, ttl, now)
+        if len(names) <= MAX_NAMES:
+            ways.pop(names[0], None)
+            ways[names[0]] = (names, ttl, now + ttl)
         mine[target] = ways
         while len(ways) > MAX_WAYS:
             del ways[next(iter(ways))]
@@ -78,3 +78,14 @@ class AliasMemory:
             oldest = next(iter(mine))
             self.forgotten += len(mine[oldest])
             del mine[oldest]
+
+
+def _lengthen(
+    ways: dict[bytes, Way], longer: dict[bytes, Way], path: tuple[bytes, ...], ttl: int, now: Instant
+) -> None:
+    """Adds the ways whose target is the path's first name, as far as the path leads nowhere twice."""
+    for known, least, deadline in longer.values():
+        names = known + path[:-1]
+        if deadline > now and len(names) <= MAX_NAMES and len({*names, path[-1]}) > len(names):
+            ways.pop(known[0], None)
+            ways[known[0]] = (names, min(ttl, least), min(now + ttl, deadline))

@@ -26,46 +26,66 @@ class Trouble(StrEnum):
     LOOP = "chain-loop"
 
 
-def resolve(answer: Answer) -> tuple[list[Resolved], list[Trouble]]:
-    """The addresses that the question leads to, hints last, and what was refused, one item a record."""
+Alias = tuple[tuple[bytes, ...], int]
+"""The names from the question to the end of its aliases, and the least TTL among these, in seconds."""
+
+
+def resolve(answer: Answer) -> tuple[list[Resolved], list[Trouble], Alias | None]:
+    """The addresses that the question leads to, hints last; what was refused, one item a record; and its alias."""
     records = answer.addresses + answer.hints if answer.hints else answer.addresses
     if not answer.aliases and not answer.delegations:
         return _direct(answer.name, records)
     path, ttls, trouble = _walk(answer)
     if trouble is not None:
-        return [], [trouble]
-    reached = {name: number for number, name in enumerate(path)}
+        return [], [trouble], None
     found: list[Resolved] = []
     refused: list[Trouble] = []
-    ways: dict[int, tuple[bytes, ...]] = {}
+    end = len(path) - 1
+    ways: dict[bytes, tuple[tuple[bytes, ...], int]] = {path[end]: (path, ttls[end])}
     for owner, ttl, address in records:
-        number = reached.get(owner)
-        if number is None:
-            refused.append(Trouble.OUT_OF_CHAIN)
-            continue
-        way = ways.get(number)
+        way = ways.get(owner)
         if way is None:
+            if owner not in path:
+                refused.append(Trouble.OUT_OF_CHAIN)
+                continue
             # One tuple for all records of an owner: who comes after may tell by identity that the names are the same.
-            way = ways[number] = path[: number + 1]
-        found.append((way, min(ttl, ttls[number]), address))
-    return found, refused
+            number = path.index(owner)
+            way = ways[owner] = (path[: number + 1], ttls[number])
+        found.append((way[0], min(ttl, way[1]), address))
+    return found, refused, (path, ttls[end]) if end else None
 
 
-def aliased(answer: Answer) -> tuple[tuple[bytes, ...], int] | None:
-    """The names from the question to the end of its aliases, and the least TTL among these; None where it has none."""
-    path, ttls, trouble = _walk(answer)
-    return None if trouble is not None or len(path) < 2 else (path, ttls[-1])
-
-
-def _direct(name: bytes, records: list[AddressRecord]) -> tuple[list[Resolved], list[Trouble]]:
+def _direct(name: bytes, records: list[AddressRecord]) -> tuple[list[Resolved], list[Trouble], Alias | None]:
     """The common case: every owner is the name itself."""
     names = (name,)
     found: list[Resolved] = [(names, ttl, address) for owner, ttl, address in records if owner == name]
-    return found, [Trouble.OUT_OF_CHAIN] * (len(records) - len(found))
+    return found, [Trouble.OUT_OF_CHAIN] * (len(records) - len(found)), None
 
 
 def _walk(answer: Answer) -> tuple[tuple[bytes, ...], list[int], Trouble | None]:
     """The names from the question on, and for each the least TTL on the way to it."""
+    if not answer.delegations and len(answer.aliases) <= MAX_HOPS:
+        path, ttls = _walk_in_order(answer)
+        if path:
+            return tuple(path), ttls, None
+    return _walk_in_any_order(answer)
+
+
+def _walk_in_order(answer: Answer) -> tuple[list[bytes], list[int]]:
+    """Servers send aliases in the order of the chain: nothing to look up. Nothing where they are not in order."""
+    name, least = answer.name, _NEVER
+    path, ttls = [name], [least]
+    for owner, ttl, target in answer.aliases:
+        if owner != name or target in path:
+            return [], []
+        name = target
+        least = min(least, ttl)
+        path.append(name)
+        ttls.append(least)
+    return path, ttls
+
+
+def _walk_in_any_order(answer: Answer) -> tuple[tuple[bytes, ...], list[int], Trouble | None]:
     # Of several records with one owner the first counts.
     aliases = {record[0]: record for record in reversed(answer.aliases)}
     delegations = {record[0]: record for record in reversed(answer.delegations)}

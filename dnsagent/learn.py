@@ -12,7 +12,7 @@ from typing import Final, final
 
 from dnsagent.aliases import AliasMemory
 from dnsagent.cache import MAX_TTL_SECONDS, Known, NameCache, refusals
-from dnsagent.chain import Resolved, aliased, resolve
+from dnsagent.chain import Alias, Resolved, resolve
 from dnsagent.codec import (
     CLASS_IN,
     FLAG_OPCODE,
@@ -190,8 +190,9 @@ class Learner:
             answer = decode_answer(packet.payload)
         except DecodeError:
             return
-        found, _ = resolve(answer)
-        self._note_aliases(endpoint, answer, told_at)
+        found, _, alias = resolve(answer)
+        if alias is not None:
+            self._note_alias(endpoint, alias, told_at)
         if found:
             found = found[:MAX_ADDRESSES_PER_ANSWER]
             self._note_names(endpoint, packet.server, found, told_at)
@@ -276,22 +277,22 @@ class Learner:
             return []
         if not self.plan.snapshot.learns_hints:
             answer.hints.clear()
-        found, troubles = resolve(answer)
+        found, troubles, alias = resolve(answer)
         for trouble in troubles:
             self.counters[trouble] += 1
         if len(found) > MAX_ADDRESSES_PER_ANSWER:
             self.counters["cap-answer"] += 1
             found = found[:MAX_ADDRESSES_PER_ANSWER]
-        self._note_aliases(endpoint, answer, now)
-        self.is_alias_only = bool(answer.aliases) and not found
+        if alias is not None:
+            self._note_alias(endpoint, alias, now)
+            self.is_alias_only = not found
         return found
 
-    def _note_aliases(self, endpoint: EndpointPlan, answer: Answer, now: Instant) -> None:
+    def _note_alias(self, endpoint: EndpointPlan, alias: Alias, now: Instant) -> None:
         """Remembers what the question's name stands for."""
-        if (answer.aliases or answer.delegations) and self.plan.snapshot.remembers_aliases:
-            told = aliased(answer)
-            if told is not None:
-                self.aliases.note(endpoint.id, told[0], min(told[1], MAX_TTL_SECONDS), now)
+        if self.plan.snapshot.remembers_aliases:
+            path, ttl = alias
+            self.aliases.note(endpoint.id, path, min(ttl, MAX_TTL_SECONDS), now)
 
     def _meant_too(self, endpoint: EndpointPlan, found: list[Resolved], now: Instant) -> list[list[Resolved]]:
         """The same addresses as those of names that were told before to stand for the one that was asked."""

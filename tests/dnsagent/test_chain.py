@@ -25,7 +25,7 @@ from tests.dnsagent.stage import (
 
 def found(*records: bytes, name: str = "a.test"):
     """(names on the way, ttl, address) and the troubles."""
-    resolved, troubles = resolve(decode_answer(answer(name, *records)))
+    resolved, troubles, _ = resolve(decode_answer(answer(name, *records)))
     return [(list(way), ttl, address) for way, ttl, address in resolved], troubles
 
 
