@@ -29,6 +29,8 @@ class AliasMemory:
 
     def __init__(self) -> None:
         self._endpoints: dict[str, dict[bytes, dict[bytes, Way]]] = {}
+        self._over_at: dict[str, float] = {}
+        """By endpoint at the bound: before that nothing of what it was told is over."""
         self.forgotten = 0
         """Ways dropped at a bound."""
 
@@ -53,7 +55,8 @@ class AliasMemory:
             del ways[next(iter(ways))]
             self.forgotten += 1
         if len(mine) > MAX_TARGETS:
-            self._make_room(mine, now)
+            self._over_at[endpoint] = min(self._over_at.get(endpoint, 0.0), now + ttl)
+            self._make_room(endpoint, mine, now)
 
     def ways(self, endpoint: str, target: bytes, now: Instant) -> list[tuple[tuple[bytes, ...], int]]:
         """The names that stand for the target, each way with its least TTL in seconds; mostly none."""
@@ -64,20 +67,24 @@ class AliasMemory:
     def forget(self, endpoint: str) -> None:
         """The endpoint is gone."""
         self._endpoints.pop(endpoint, None)
+        self._over_at.pop(endpoint, None)
 
     def endpoints(self) -> list[str]:
         """Who has been told of aliases."""
         return list(self._endpoints)
 
-    def _make_room(self, mine: dict[bytes, dict[bytes, Way]], now: Instant) -> None:
+    def _make_room(self, endpoint: str, mine: dict[bytes, dict[bytes, Way]], now: Instant) -> None:
         """Drops what is over; if that is nothing, the target told longest ago."""
-        over = [name for name, ways in mine.items() if all(deadline <= now for _, _, deadline in ways.values())]
-        for name in over:
-            del mine[name]
-        if not over:
-            oldest = next(iter(mine))
-            self.forgotten += len(mine[oldest])
-            del mine[oldest]
+        # A busy endpoint comes here with each answer: it is searched only when something is over since the last time.
+        if now >= self._over_at.get(endpoint, 0.0):
+            deadlines = {name: max(way[2] for way in ways.values()) for name, ways in mine.items()}
+            over = [name for name, deadline in deadlines.items() if deadline <= now]
+            self._over_at[endpoint] = min((each for each in deadlines.values() if each > now), default=0.0)
+            for name in over:
+                del mine[name]
+            if over:
+                return
+        self.forgotten += len(mine.pop(next(iter(mine))))
 
 
 def _lengthen(

@@ -128,3 +128,14 @@ def test_what_is_over_makes_room_first():
         memory.note("ep", (b"a", b"%d" % number), 10, 1000.0 + number)
     assert len(memory.ways("ep", b"kept", 1300.0)) == 1
     assert memory.forgotten == 0
+
+
+def test_what_is_told_last_and_over_first_makes_room_too():
+    memory = AliasMemory()
+    for number in range(aliases.MAX_TARGETS + 1):
+        memory.note("ep", (b"a", b"%d" % number), 500, 1000.0)
+    assert memory.forgotten == 1
+    memory.note("ep", (b"a", b"short"), 2, 1001.0)
+    assert memory.forgotten == 2
+    memory.note("ep", (b"a", b"next"), 500, 1004.0)
+    assert (memory.forgotten, len(memory.ways("ep", b"next", 1004.0))) == (2, 1)
