@@ -1,7 +1,7 @@
 """Answers the control process: what the packet process knows, and what it shall do. Requests and replies are JSON."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from ipaddress import ip_address
 from itertools import islice
@@ -11,6 +11,7 @@ from typing import Any
 from dnsagent.cache import Known
 from dnsagent.element_table import ElementKey, owner_of
 from dnsagent.forward.proxy import Proxy
+from dnsagent.grace import GraceKeeper
 from dnsagent.intercept import Interceptor
 from dnsagent.kernel_sets import CHUNK
 from dnsagent.learn import Element
@@ -33,12 +34,18 @@ class Desk:
     """Handles requests inside the loop; each is bounded work but for `load`, which is a policy change."""
 
     def __init__(
-        self, loop: PacketLoop, version: str, interceptor: Interceptor | None = None, proxy: Proxy | None = None
+        self,
+        loop: PacketLoop,
+        version: str,
+        interceptor: Interceptor | None = None,
+        proxy: Proxy | None = None,
+        grace: GraceKeeper | None = None,
     ) -> None:
         self._loop = loop
         self._version = version
         self._interceptor = interceptor
         self._proxy = proxy
+        self._grace = grace
         self.successor: tuple[str, ...] = ()
         """The program that shall take this process over when the loop has ended; empty is none."""
         self._refused: int | None = None
@@ -83,6 +90,7 @@ class Desk:
             "health": self._health(),
             "tunnels": [] if self._proxy is None else self._proxy.tunnel_report(loop.clock.now()),
             "forwarder": None if self._proxy is None else self._proxy.state,
+            "grace": None if self._grace is None else {"pairs": len(self._grace), "full": sorted(self._grace.full)},
             "tcp_connections": 0 if self._interceptor is None else len(self._interceptor),
         }
 
@@ -145,6 +153,8 @@ class Desk:
         for keys in outdated(loop.learner, change.narrowed, now) if change.narrowed else ():
             self._close(keys, now)
             loop.breathe()
+        if self._grace is not None and change.narrowed:
+            self._grace.narrow(change.narrowed)
         if self._interceptor is not None:
             self._interceptor.adopt(plan.snapshot, now)
         if self._proxy is not None:
@@ -165,6 +175,8 @@ class Desk:
                 table.drop(key)
             if not change.moved:
                 loop.breathe()
+        if self._grace is not None:
+            self._grace.withdraw(change.withdrawn)
 
     def _restore(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
         """The named sets were created anew, empty: their elements go back with the time left to them."""
@@ -207,6 +219,8 @@ class Desk:
         self._loop.journal.forget(addresses, self._loop.clock.wall())
         keys = learner.forget_addresses(addresses)
         self._close(keys, self._loop.clock.now())
+        if self._grace is not None:
+            self._grace.forget(addresses)
         return {"deleted": len(keys)}
 
     def _stop(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
@@ -242,6 +256,7 @@ class Desk:
         With `past`, everything told that is remembered: what names have opened, whether they do so still or not.
         """
         learner = self._loop.learner
+        graced = {} if self._grace is None or past else self._grace.pairs()
         known: set[tuple[bytes, bytes]] = set()
         endpoints = {endpoint.id: endpoint for endpoint in learner.plan.endpoints.values()}
         for owner, name, address, told in learner.names.entries(endpoint_id):
@@ -250,13 +265,22 @@ class Desk:
             is_open = any(learner.is_open(source, address, now) for source in sources)
             if past:
                 yield self._entry(owner, name, address, told, now) | {"rules": self._openers(told, address)}
+            elif is_open:
+                yield self._entry(owner, name, address, told, now)
             else:
-                yield self._entry(owner, name, address, told, now) if is_open else None
+                yield self._in_grace(self._entry(owner, name, address, told, now), sources, address, graced)
         for key in learner.elements.all_keys():
             source = owner_of(key)
             pair = (source, key[1][len(source) :])
             yield None if pair in known else self._orphan(key, endpoint_id, now)
             known.add(pair)
+
+    def _in_grace(
+        self, entry: dict[str, Any], sources: Iterable[bytes], address: bytes, graced: Mapping[bytes, float]
+    ) -> dict[str, Any] | None:
+        """The entry of an address whose time is over, with the time of its grace; None where it has none."""
+        left = max((graced.get(source + address, 0.0) for source in sources), default=0.0)
+        return entry | {"expires_in_seconds": round(left, 3), "grace": True} if left > 0 else None
 
     def _orphan(self, key: ElementKey, endpoint_id: str | None, now: Instant) -> dict[str, Any] | None:
         """An element of which no name is known: its answer was of an earlier life, and the journal has lost it."""
@@ -320,16 +344,21 @@ class Desk:
         name = (
             b"".join(_wire(label) for label in DomainName.parse(request["name"]).labels) if "name" in request else None
         )
+        endpoint = learner.plan.endpoints_by_id.get(endpoint_id)
+        sources = [] if endpoint is None else [each for family in endpoint.addresses for each in family]
+        graced = {} if self._grace is None or endpoint is None else self._grace.pairs(endpoint.rules)
         told = [
             {
                 **self._entry(owner, n, a, t, now),
                 "own": owner == endpoint_id,
                 "is_open": self._is_open(owner, a, t, now),
+                "grace_seconds": max((graced.get(each + a, 0.0) for each in sources), default=0.0)
+                if owner == endpoint_id
+                else 0.0,
             }
             for owner, n, a, t in islice(learner.names.find(name, wanted), PAGE)
         ]
         refusal = None if wanted is None else learner.refusals.find(endpoint_id, wanted, now)
-        endpoint = learner.plan.endpoints_by_id.get(endpoint_id)
         is_open = (
             endpoint is not None
             and wanted is not None

@@ -28,6 +28,10 @@ class RulePlan:
     is_bound: bool = False
     allows_missing: bool = False
     refuses_ech: bool = False
+    grace4: str = ""
+    """The set that the kernel's rules fill; "" without grace."""
+    grace6: str = ""
+    grace: float = 0.0
 
     def lifetime(self, ttl: int) -> float:
         """How long an address of that TTL lives."""
@@ -115,5 +119,8 @@ def _rule(rule: SnapshotRule, number: int, endpoints: list[EndpointPlan]) -> Rul
         is_bound=rule.is_bound,
         allows_missing=rule.allows_missing,
         refuses_ech=rule.refuses_ech,
+        grace4=rule.grace4,
+        grace6=rule.grace6,
+        grace=rule.grace_seconds,
         shared_by=shared if rule.scope == "node" else None,
     )

@@ -66,6 +66,11 @@ class SnapshotRule:
     """Of a bound rule: one that names nothing passes."""
     refuses_ech: bool = False
     """Of a bound rule: encrypted greetings do not pass."""
+    grace4: str = ""
+    """Kernel set of the same key that the rules fill; "" where the rule gives no grace."""
+    grace6: str = ""
+    grace_seconds: float = 0.0
+    """What they give each element of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +166,10 @@ class Snapshot:
     """Answers are dropped where their queue is full."""
     is_strict: bool = False
     """Refuse answers whose query may have been lost from the overflowing query log."""
+    grace_max_seconds: float = 86_400.0
+    """So long after its address was last open by name an element of a grace set goes."""
+    grace_set_size: int = 65_536
+    """At so many elements a grace set is full."""
     max_elements_per_endpoint: int = 20_000
     max_elements: int = 500_000
     learn_delay_seconds: float = 0.0

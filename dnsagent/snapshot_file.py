@@ -25,6 +25,7 @@ _PLAIN = (
 _LATER = (
     "intercept_port", "reads_tcp", "intercept_mark", "intercept_table", "agent_mark", "remembers_aliases",
     "learns_hints", "fails_closed", "named_queue", "named_mark", "unnamed_mark", "max_named_hold_seconds",
+    "grace_max_seconds", "grace_set_size",
 )  # fmt: skip
 """Not in the files of earlier versions, which say the default by that."""
 _RULE_FIELDS = (
@@ -32,7 +33,7 @@ _RULE_FIELDS = (
 )  # fmt: skip
 
 
-_LATER_RULE_FIELDS = ("is_bound", "allows_missing", "refuses_ech")
+_LATER_RULE_FIELDS = ("is_bound", "allows_missing", "refuses_ech", "grace4", "grace6", "grace_seconds")
 
 
 class SnapshotError(ValueError):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from nft import text
-from nft.expr import Goto, Jump, Lookup, RateLimitPer, Statement, Verdict, VerdictMap
+from nft.expr import Goto, Jump, Lookup, RateLimitPer, Remember, Statement, Verdict, VerdictMap
 from nft.model import Chain, Key, Set, Table, VerdictMapping
 
 
@@ -47,7 +47,7 @@ def references(chain: Chain) -> References:
 
 def _set_of(statement: Statement) -> str | None:
     match statement:
-        case Lookup(set_name=name) | RateLimitPer(set_name=name) | VerdictMap(map_name=name):
+        case Lookup(set_name=name) | RateLimitPer(set_name=name) | Remember(set_name=name) | VerdictMap(map_name=name):
             return name
         case _:
             return None

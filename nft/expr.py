@@ -234,6 +234,19 @@ class RateLimitPer:
 
 
 @dataclass(frozen=True, slots=True)
+class Remember:
+    """`update @set { fields timeout T }`: puts the packet's key into a dynamic set, or gives it its whole time again.
+
+    Goes on only where the key is in the set then: a full set takes no new one, and the rule ends there without a
+    verdict (kernel: nft_dynset_eval, NFT_BREAK).
+    """
+
+    set_name: str
+    fields: tuple[Field, ...]
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoTrack:
     """Keeps conntrack away from the packet (raw hooks only)."""
 
@@ -329,6 +342,7 @@ Statement = (
     | RateLimit
     | ConnectionsOver
     | RateLimitPer
+    | Remember
     | NoTrack
     | TransparentProxy
     | Terminal

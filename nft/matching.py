@@ -73,6 +73,8 @@ class Run:
     """`notrack` came in time: before conntrack, or for a packet that conntrack made nothing of."""
     trace: list[Step] = field(default_factory=list)
     logs: list[str] = field(default_factory=list)
+    remembered: list[tuple[str, Key]] = field(default_factory=list)
+    """What rules put into dynamic sets, by set name."""
     queue: int | None = None
 
 
@@ -185,6 +187,10 @@ def make_test(item: expr.Statement, sets: Mapping[str, "Contains"]) -> Test:  # 
             return _no_track
         case expr.RateLimitPer(fields=fields):
             return partial(_has_key, tuple(map(reader, fields)))
+        case expr.Remember(fields=fields, set_name=name):
+            if name not in sets:
+                raise SimulationError(f"cannot find set {name}")
+            return partial(_remember, tuple(map(reader, fields)), name)
         case expr.RateLimit(is_over=True) | expr.ConnectionsOver():
             return _never
         case expr.Counter() | expr.RateLimit():
@@ -207,6 +213,13 @@ def _no_socket(run: Run) -> bool:  # noqa: ARG001
 
 def _has_key(readers: tuple[Reader, ...], run: Run) -> bool:
     return key_of(readers, run) is not None
+
+
+def _remember(readers: tuple[Reader, ...], name: str, run: Run) -> bool:
+    key = key_of(readers, run)
+    if key is not None:
+        run.remembered.append((name, key))
+    return key is not None
 
 
 def _no_track(run: Run) -> bool:

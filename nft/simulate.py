@@ -13,7 +13,7 @@ Not simulated:
   them yet, and what `notrack` does, is told apart. Entries are not remembered from one packet to the next.
 - sockets: nobody listens, and no socket is transparent, so `tproxy` never takes a packet.
 - time, rates and numbers of connections: a limit is never reached; timeouts of elements do not pass; dynamic sets stay
-  as they are.
+  as they are and are never full.
 - routing and NAT: the packet says its interfaces and whether its source has a way back; marks do not change the route.
 - fragments, extension headers, and packets inside ICMP errors. What `reject` sends.
 - `icmp` fields behind a comparison of `meta l4proto`: nft then leaves out the comparison of the family, so that the
@@ -59,6 +59,8 @@ class Outcome:
     """The queue that it went to last."""
     logs: tuple[str, ...] = ()
     """Prefixes of kernel log lines, and `group N` for copies, in order."""
+    remembered: tuple[tuple[str, Key], ...] = ()
+    """What `update` put into dynamic sets, by set name, in order. Further packets are told of it by `elements` only."""
 
 
 class Answer(Enum):
@@ -140,7 +142,13 @@ class Simulator:
         run = Run(packet, packet.mark, packet.ct_mark)
         end = self._through(run, hooks, listener, only)
         return Outcome(
-            end=end, trace=tuple(run.trace), mark=run.mark, ct_mark=run.ct_mark, queue=run.queue, logs=tuple(run.logs)
+            end=end,
+            trace=tuple(run.trace),
+            mark=run.mark,
+            ct_mark=run.ct_mark,
+            queue=run.queue,
+            logs=tuple(run.logs),
+            remembered=tuple(run.remembered),
         )
 
     def _through(self, run: Run, hooks: Sequence[str], listener: Listener | None, only: Collection[str] | None) -> End:

@@ -137,6 +137,8 @@ def statement(item: expr.Statement) -> str:  # noqa: C901, PLR0911, PLR0912 - on
             return f"ct count over {connections}"
         case expr.RateLimitPer(set_name=name, fields=fields):
             return f"update @{name} {{ {_fields(fields)} timeout {expr.BUCKET_SECONDS}s {_limit(item)} }}"
+        case expr.Remember(set_name=name, fields=fields, timeout_ms=timeout_ms):
+            return f"update @{name} {{ {_fields(fields)} timeout {timeout_ms}ms }}"
         case expr.NoTrack():
             return "notrack"
         case expr.Reject():

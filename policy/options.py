@@ -3,6 +3,7 @@
 | annotation | value |
 |---|---|
 | `dns.tidegate.io/ttl-floor`, `/ttl-ceiling`, `/extra-ttl` | duration: `10s`, `1h30m`, `500ms` |
+| `dns.tidegate.io/grace` | duration: so long after a connection to an address the endpoint may connect to it again |
 | `dns.tidegate.io/allow-private` | `true` or `false` |
 | `dns.tidegate.io/scope` | `endpoint` (who asked may connect) or `node` (all endpoints under the rule may) |
 | `dns.tidegate.io/mode` | `proxy`: the policy's workloads have their DNS questions answered by the node's forwarder |
@@ -24,7 +25,7 @@ PREFIX = "dns.tidegate.io/"
 _KEYS = frozenset(
     (
         "ttl-floor", "ttl-ceiling", "extra-ttl", "allow-private", "scope", "wildcard", "mode", "sni", "sni-missing",
-        "sni-ech",
+        "sni-ech", "grace",
     )
 )  # fmt: skip
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
@@ -56,6 +57,7 @@ def domain_options(annotations: Mapping[str, str]) -> DomainOptions:
         allow_private=_choice(ours, "allow-private", ("true", "false")) == "true",
         scope=_scope(ours),
         binding=_binding(ours),
+        grace_seconds=_duration(ours, "grace"),
     )
 
 

@@ -136,6 +136,8 @@ class CompiledRule:
     annotations: tuple[tuple[str, str], ...] = ()
     is_bound: bool = False
     """A connection to a learned address that it allows must name itself; see `NameBinding`."""
+    grace_seconds: float | None = None
+    """See `DomainOptions`; None means the node's setting, also where the rule has no names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +265,8 @@ class DomainOptions:
     """Admits RFC 1918 and ULA addresses; loopback, link-local, multicast and the like stay refused."""
     scope: Literal["endpoint", "node"] | None = None
     binding: NameBinding | None = None
+    grace_seconds: float | None = None
+    """So long after a connection to an address that was open, another one may be opened though its time is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,8 @@ class Frame:
     failsafe_inbound_host_ports: tuple[FailsafePort, ...] = FAILSAFE_INBOUND
     failsafe_outbound_host_ports: tuple[FailsafePort, ...] = FAILSAFE_OUTBOUND
     tunnels: Tunnels = NO_TUNNELS
+    dns_grace_seconds: float = 0.0
+    """Of rules by names that say nothing else."""
 
 
 def is_neighbour_discovery(packet: Packet) -> bool:

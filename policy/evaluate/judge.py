@@ -36,7 +36,7 @@ def judge(world: World, packet: Packet, names: Iterable[LearnedName] = (), frame
 
 def _judged(world: World, packet: Packet, names: tuple[LearnedName, ...], frame: Frame) -> Verdict:
     route = Route(world, packet, workload_of(world, packet.source), workload_of(world, packet.destination))
-    judgement = _Judgement(route, Knowledge(world, names), frame)
+    judgement = _Judgement(route, Knowledge(world, names, frame.dns_grace_seconds), frame)
     return Verdict(egress=judgement.of_all(route.of_sender()), ingress=judgement.of_all(route.of_receiver()))
 
 

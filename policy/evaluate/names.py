@@ -33,9 +33,11 @@ class _Source:
 class Knowledge:
     """Names learned so far, in a world."""
 
-    def __init__(self, world: World, names: Iterable[LearnedName]) -> None:
+    def __init__(self, world: World, names: Iterable[LearnedName], grace_seconds: float = 0.0) -> None:
+        """`grace_seconds` is the node's, of rules that say nothing else."""
         self._world = world
         self._names = tuple(names)
+        self._grace_seconds = grace_seconds
 
     def is_known(self, owner: ObjectMeta, rule: Rule, endpoint: Holder, address: IPAddress) -> bool:
         """Whether `endpoint` may reach `address` by a name that this rule allows. `owner` is of the rule's policy."""
@@ -46,10 +48,17 @@ class Knowledge:
             return False  # a host endpoint asks about a workload that has no such rule itself
         patterns = self._patterns(owner, rule)
         learners = self._learners(owner, rule, endpoint)
+        # Grace is one's own connection's, whoever else was told the name.
+        graced = {endpoint.endpoint} if self._has_grace(owner) else set()
         return any(
-            learned.endpoint in learners and any(pattern.matches(learned.name.labels) for pattern in patterns)
+            learned.endpoint in (graced if learned.is_past else learners)
+            and any(pattern.matches(learned.name.labels) for pattern in patterns)
             for learned in known
         )
+
+    def _has_grace(self, owner: ObjectMeta) -> bool:
+        own = options.domain_options(owner.annotations).grace_seconds
+        return (self._grace_seconds if own is None else own) > 0
 
     def _patterns(self, owner: ObjectMeta, rule: Rule) -> list[DomainPattern]:
         entity = rule.destination

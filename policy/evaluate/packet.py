@@ -52,3 +52,6 @@ class LearnedName:
     endpoint: EndpointID
     name: DomainName
     address: IPAddress
+    is_past: bool = False
+    """Its time is over. The endpoint has connected to it while it lived, under each of its rules that selects the name,
+    and not longer ago than those rules' grace."""

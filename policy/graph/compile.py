@@ -25,6 +25,7 @@ from policy.rules import (
     Action,
     CompiledRule,
     Direction,
+    DomainOptions,
     DomainSetID,
     EntityMatch,
     ICMPMatch,
@@ -120,11 +121,12 @@ class _Compiler:
             source=self._entity(rule, rule.source, families, domain_set=None),
             destination=self._entity(rule, rule.destination, families, domain_set=domain_set),
             annotations=tuple(sorted(annotations.items())),
-            is_bound=domain_set is not None and self._binds(),
+            is_bound=domain_set is not None and self._options().binding is not None,
+            grace_seconds=None if domain_set is None else self._options().grace_seconds,
         )
 
-    def _binds(self) -> bool:
-        return options.domain_options(self.source.owner.annotations).binding is not None
+    def _options(self) -> DomainOptions:
+        return options.domain_options(self.source.owner.annotations)
 
     def _may_name(self, rule: Rule) -> bool:
         return self.direction is Direction.EGRESS and rule.action is Action.ALLOW

@@ -96,6 +96,7 @@ class DomainDefinition:
             str(options.scope),
             *(("staged",) if self.is_staged else ()),
             *((str(options.binding),) if options.binding else ()),
+            *((f"grace {options.grace_seconds}",) if options.grace_seconds is not None else ()),
         )
         return DomainSetID(unique_id("d", "\n".join(content)))
 

@@ -28,7 +28,7 @@ from tidegate.api import documents
 from tidegate.api.limits import LimitView
 from tidegate.api.metrics import metrics_text
 from tidegate.api.views import ConnectionsView, GenerationView, ModeView, PacketsView, QueueView, StatusView, timestamp
-from tidegate.render import names
+from tidegate.render import RenderSettings, names
 from tidegate.sync.conditions import Condition, ConditionType
 from tidegate.sync.progress import LastApply
 
@@ -114,7 +114,7 @@ def test_a_rule_that_was_never_counted_shows_zeros():
 
 
 def test_sets_show_members_or_patterns_and_their_names_in_the_kernel():
-    shown = {item["id"]: item for item in documents.sets(STATE)}
+    shown = {item["id"]: item for item in documents.sets(STATE, RenderSettings())}
     assert shown["s:1"]["members"] == ["10.0.0.0/8"]
     assert shown["n:2"]["members"] == ["10.0.0.1 protocol 6 port 80"]
     assert shown["d:1"]["patterns"] == ["*.a.test", "b.test"]

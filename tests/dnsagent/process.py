@@ -1,6 +1,7 @@
 """A packet process whose kernel is fake: loop, desk and journal as they are, queues and sets in memory."""
 
 from dnsagent.desk import Desk
+from dnsagent.grace import GraceKeeper
 from dnsagent.journal import Journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner
@@ -14,7 +15,7 @@ from nfq.held import ACCEPT, DROP
 from nfq.nflog import LogSettings
 from nfq.queue import QueueSettings
 from nfq.supervise import SupervisedLog, SupervisedQueue
-from nft.elements import Operation
+from nft.elements import Element, Operation
 from nft.errors import ElementError
 from reconcile.clock import ManualClock
 from tests.dnsagent.stage import snapshot
@@ -40,6 +41,9 @@ class FakeSets:
             elif after.pop(key, None) is None:
                 raise ElementError(2, "table t", {position: 2})
         self.elements = after
+
+    def read(self, set_name):
+        return [Element(key, left, left) for (name, key), left in self.elements.items() if name == set_name]
 
 
 class Process:
@@ -68,7 +72,9 @@ class Process:
             poller=self.poller,
             read_queues=self.kernel.table,
         )
-        self.desk = Desk(self.loop, "1.0")
+        self.grace = GraceKeeper(learner, self.sets, self.loop.sets.delete, self.clock, state / "grace.times")
+        self.loop.services.append(self.grace)
+        self.desk = Desk(self.loop, "1.0", grace=self.grace)
         self.memory: dict = {}
 
     @property

@@ -34,6 +34,7 @@ from nft.expr import (
     RateLimit,
     RateLimitPer,
     Reject,
+    Remember,
     Return,
     ReversePathMissing,
     SentByHost,
@@ -95,6 +96,7 @@ STATEMENTS = {
     RateLimitPer("rates", (Field.IIFNAME,), 9, "second", 3): (
         "update @rates { meta iifname timeout 60s limit rate 9/second burst 3 packets }"
     ),
+    Remember("rates", (Field.IIFNAME,), 1500): "update @rates { meta iifname timeout 1500ms }",
     NoTrack(): "notrack",
     Accept(): "accept",
     Drop(): "drop",

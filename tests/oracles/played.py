@@ -79,7 +79,7 @@ def loaded(stack: ExitStack, case: Case) -> tuple[Node, dict[str, str]]:
     state = node_state(case.resources, "node1", case.links)
     ends = [known.endpoint for known in state.endpoints.values()]
     node = Node(stack, {end.interface_name: list(end.addresses) for end in ends})
-    node.load(render_table(state, SETTINGS), learned_elements(state, case.names))
+    node.load(render_table(state, SETTINGS), learned_elements(state, case.names, SETTINGS))
     return node, {end.id: end.interface_name for end in ends}
 
 

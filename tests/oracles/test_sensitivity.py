@@ -61,7 +61,16 @@ FORGOTTEN = {
 
 @pytest.mark.parametrize("what", FORGOTTEN)
 def test_a_forgotten_criterion_is_noticed(what, monkeypatch):
-    monkeypatch.setattr(policy_module, "conditions", lambda rule, content: conditions(FORGOTTEN[what](rule), content))
+    forgetful = lambda rule, content, **grace: conditions(FORGOTTEN[what](rule), content, **grace)  # noqa: E731
+    monkeypatch.setattr(policy_module, "conditions", forgetful)
+    assert is_noticed()
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_grace_that_nobody_has_and_grace_that_all_have_are_noticed(given, monkeypatch):
+    monkeypatch.setattr("tidegate.render.grace.grace_seconds", lambda of, settings: 60.0 * given)
+    if given:  # its elements are where all rules look, too
+        monkeypatch.setattr("tidegate.judge.learned.grace_seconds", lambda options, settings: 60.0)
     assert is_noticed()
 
 

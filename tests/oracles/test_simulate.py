@@ -76,8 +76,8 @@ def report(case, probe):
 
 
 def test_a_disagreement_is_reported_in_a_small_world(monkeypatch):
-    def forgetful(rule, content):
-        return () if rule.not_protocol else conditions(rule, content)
+    def forgetful(rule, content, **grace):
+        return () if rule.not_protocol else conditions(rule, content, **grace)
 
     monkeypatch.setattr(policy_module, "conditions", forgetful)
     with pytest.raises(AssertionError) as caught:

@@ -8,14 +8,14 @@ from typing import Any
 
 import yaml
 
-from tests.oracles import administrators, documents, services, staged
+from tests.oracles import administrators, documents, naming, services, staged
 from tests.oracles import vocabulary as words
 from tests.oracles.documents import Document
 
 Probe = dict[str, Any]
 """A packet as `tidegate eval` reads it."""
 
-MORE = {"administrators": administrators.documents, "services": services.documents}
+MORE = {"administrators": administrators.documents, "services": services.documents, "naming": naming.documents}
 """Further documents of a world, by what they are about: each with chances of its own, so that one more maker does not
 change what the others make. To add a kind, add its maker here."""
 
@@ -26,7 +26,7 @@ class World:
 
     seed: int
     documents: tuple[Document, ...]
-    names: tuple[dict[str, str], ...] = ()
+    names: tuple[dict[str, Any], ...] = ()
     """Lines of `tidegate eval --names`."""
     probes: tuple[Probe, ...] = field(default=(), repr=False)
 
@@ -36,7 +36,10 @@ class World:
             [
                 f"# seed {self.seed}",
                 yaml.safe_dump_all(self.documents, sort_keys=False),
-                "# learned names: " + ", ".join(f"{n['endpoint']}: {n['name']} = {n['ip']}" for n in self.names),
+                "# learned names: "
+                + ", ".join(
+                    f"{n['endpoint']}: {n['name']} = {n['ip']}{' past' * n.get('past', False)}" for n in self.names
+                ),
                 *(f"# probe: {probe}" for probe in self.probes),
             ]
         )
@@ -55,6 +58,8 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
     known = ["default", "default", *(tier["metadata"]["name"] for tier in made_tiers)]
     outside = [*documents.network_sets(chance), *documents.profiles(chance)]
     enforced = documents.policies(chance, known)
+    grace = Random(f"grace of {seed}")
+    naming.give_grace(grace, enforced)
     everything = (
         *documents.namespaces(),
         *documents.accounts(),
@@ -67,14 +72,15 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         *(made for about, make in MORE.items() for made in make(Random(f"{about} of {seed}"))),
     )
     on_trial = staged.documents(Random(f"staged of {seed}"), known, enforced)
-    names = _learned(chance, workloads)
+    names = naming.some_past(grace, _learned(chance, workloads))
     rules = _rules_of(everything)
     made = [_probe(chance, number, workloads, rules, hosts, everything) for number in range(probes)]
     if rules := _rules_of(on_trial):  # a fourth more, from other dice: worlds without trials stay what they were
         chance = Random(f"probes of trials of {seed}")
         numbers = range(probes, probes + probes // 4)
         made += [_probe(chance, number, workloads, rules, hosts, everything) for number in numbers]
-    return World(seed=seed, documents=(*everything, *on_trial), names=names, probes=tuple(made))
+    told, asked = _by_name(grace, len(made), workloads, naming.naming_rules(everything))
+    return World(seed=seed, documents=(*everything, *on_trial), names=(*names, *told), probes=(*made, *asked))
 
 
 def _rules_of(policies: Iterable[Document]) -> list[Document]:
@@ -111,6 +117,24 @@ def _learned(chance: Random, workloads: list[Document]) -> tuple[dict[str, str],
                 {"endpoint": name_of(workload), "name": name, "ip": ip} for ip in documents.some(chance, pool, 1, 2)
             ]
     return tuple(made)
+
+
+def _by_name(
+    chance: Random, first: int, workloads: list[Document], rules: list[Document]
+) -> tuple[tuple[dict[str, Any], ...], tuple[Probe, ...]]:
+    """Names told to workloads, live or past, and packets to their addresses: aimed at rules that allow such names."""
+    told, asked = [], []
+    for number in range(first, first + 12 if rules else first):
+        rule, workload = chance.choice(rules), chance.choice(workloads)
+        family = _family(rule) or _version(chance.choice(addresses_of(workload)))
+        able = [net for net in words.OUTSIDE[family] if _is_ordinary(net)]
+        pattern = chance.choice(rule["destination"]["domains"])
+        name, ip = pattern.replace("*", chance.choice(["a", "b"])), chance.choice(able)
+        told += naming.some_past(chance, ({"endpoint": name_of(workload), "name": name, "ip": ip},))
+        if any(_version(address) == family for address in addresses_of(workload)):
+            probe = {"id": str(number), "from": {"pod": name_of(workload)}, "to": {"ip": ip}, "family": family}
+            asked.append(probe | _protocol(chance, family, rule))
+    return tuple(told), tuple(asked)
 
 
 def _probe(

@@ -35,7 +35,10 @@ CHANGEABLE = (
 def changed_world(seed: int, probes: int) -> tuple[World, World]:
     """A world, and what it is after one to three changes: things go, come from another world, or get other labels."""
     nodes = (NODE,) if seed % 2 else (NODE, "node2")
-    world, other = make_world(seed, probes, nodes), make_world(seed + 1_000_000, 1, nodes)
+    made, other = make_world(seed, probes, nodes), make_world(seed + 1_000_000, 1, nodes)
+    # Expiry ends no connection, so for open ones there is no grace: all names live.
+    names = tuple({key: value for key, value in name.items() if key != "past"} for name in made.names)
+    world = replace(made, names=names)
     chance = Random(f"change of {seed}")
     documents = list(world.documents)
     for _ in range(chance.randint(1, 3)):
@@ -132,7 +135,7 @@ class Change:
         hearing = Hearing(self.then, self.now, self.scope, RenderSettings())
         names = [name for name in self.after.names if chance.random() < live]
         wanted = Wanted(self.scope, self.now)
-        elements = learned_elements(hearing.part, names)
+        elements = learned_elements(hearing.part, names, RenderSettings())
         doomed = []
         for one in opened:
             original, reply = one.entry.original, one.entry.reply

@@ -29,7 +29,7 @@ class Learned(NoSets):
         self._names = names
 
     def learned(self, part):
-        return {name: list(keys) for name, keys in learned_elements(part, self._names).items()}
+        return {name: list(keys) for name, keys in learned_elements(part, self._names, RenderSettings()).items()}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Scenarios D27 to D36: how long an address stays open."""
 
+import json
 import os
 import signal
 import socket
@@ -92,6 +93,47 @@ def test_d30_a_huge_ttl_lives_for_the_ceiling(stage: Stage, ttl: int, most_secon
     seconds = {"10s": 10, "60s": 60, "1m": 60}.get(timeout)
     assert seconds is not None, line
     assert seconds <= most_seconds
+
+
+def test_d32_each_connection_prolongs_the_grace_and_idleness_ends_it(stage: Stage):
+    address, unused, name = stage.fresh4(), stage.fresh4(), "d32.test"
+    stage.server.script(name, "A", Step(answer=[f"{name} 2 A {address}", f"{name} 2 A {unused}"]))
+    stage.permit("ep1", name, annotations={"dns.tidegate.io/grace": "10s"})
+    since = Since()
+    stage.resolve("ep1", name)
+    stage.assert_passes("ep1", address)
+    for number in range(1, 5):
+        since.at(5 * number)
+        stage.assert_passes("ep1", address)
+    stage.assert_denied("ep1", unused)
+    assert stage.reasons("ep1", address)[0] == "grace"
+    since.at(20 + 12)
+    stage.assert_denied("ep1", address)
+
+
+def test_grace_outlives_the_packet_process_and_not_its_policy(stage: Stage):
+    address, name = stage.fresh4(), "graced.test"
+    stage.server.address(name, address, ttl=1)
+    graced = {"dns.tidegate.io/grace": "60s"}
+    stage.permit("ep1", name, annotations=graced)
+    stage.permit("ep2", name, annotations=graced)
+    since = Since()
+    for pod in ("ep1", "ep2"):
+        stage.resolve(pod, name)
+        stage.assert_passes(pod, address)
+    since.at(2)
+    stage.replace_packet_process()
+    stage.agent.stop()
+    stage.start_agent()
+    for pod in ("ep1", "ep2"):
+        stage.assert_passes(pod, address)
+    stage.permit("ep1", "other.test", annotations=graced)  # the set goes on for ep2 alone
+    stage.assert_denied("ep1", address)
+    stage.permit("ep1", name, annotations=graced)
+    stage.assert_denied("ep1", address)
+    stage.assert_passes("ep2", address)
+    told = json.loads(stage.agent.call("names", "-o", "json").stdout)
+    assert [(one["endpoint"], one["grace"]) for one in told if one["ip"] == address] == [("test/ep2", True)]
 
 
 def test_d33_each_address_lives_its_own_time(stage: Stage):

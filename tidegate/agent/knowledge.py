@@ -133,6 +133,7 @@ class Knowledge:
             counters=status.counters,
             forwarder=status.forwarder,
             tunnels=status.tunnels,
+            grace=status.grace,
             queues=[
                 QueueView(
                     number=queue.number, waiting=queue.waiting, dropped=queue.dropped, undelivered=queue.undelivered
@@ -195,7 +196,7 @@ class Knowledge:
         return list(documents.policies(state, await asyncio.to_thread(self._rule_counts)))
 
     async def _sets(self, _: Mapping[str, str]) -> Document:
-        return list(documents.sets(self.loop.progress.in_force))
+        return list(documents.sets(self.loop.progress.in_force, self.situation.render))
 
     async def _names(self, _: Mapping[str, str]) -> Document:
         try:

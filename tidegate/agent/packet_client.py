@@ -39,6 +39,8 @@ class PacketStatus:
     """Domains whose questions look like a tunnel: endpoint, domain, score, whether it is in quarantine."""
     forwarder: dict[str, Any] | None = None
     """What the forwarder holds."""
+    grace: dict[str, Any] | None = None
+    """Pairs of endpoint and address that may be used again, and the sets that are full of them."""
     ailments: tuple[str, ...] = ()
     """Why a queue or the query log is not healthy."""
 
@@ -52,6 +54,7 @@ class PacketStatus:
             counters={str(name): int(count) for name, count in reply["counters"].items()},
             elements=int(reply["elements"]),
             tunnels=tuple(reply.get("tunnels", ())),
+            grace=reply.get("grace"),
             forwarder=reply.get("forwarder"),
             tcp_connections=int(reply.get("tcp_connections", 0)),
             ailments=tuple(str(item["reason"]) for item in reply["health"] if not item["healthy"]),

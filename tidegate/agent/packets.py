@@ -22,6 +22,7 @@ import structlog
 from dnsagent.desk import Desk
 from dnsagent.element_table import ElementKey, owner_of
 from dnsagent.forward.proxy import Proxy
+from dnsagent.grace import GraceKeeper
 from dnsagent.intercept import Interceptor
 from dnsagent.journal import Journal, read_journal
 from dnsagent.kernel_sets import KernelSets
@@ -50,7 +51,7 @@ from reconcile.clock import Clock, SystemClock
 from reconcile.instant import Instant
 from tidegate.agent import handover
 
-SNAPSHOT, JOURNAL, SOCKET = "snapshot.json", "names.journal", "packets.sock"
+SNAPSHOT, JOURNAL, GRACE, SOCKET = "snapshot.json", "names.journal", "grace.times", "packets.sock"
 ANSWER_QUEUE_LENGTH = 8192
 """A pause of the process of 100 ms at 50,000 answers a second overflows nothing; what overflows passes unlearned."""
 DENIED_QUEUE_LENGTH = 2048
@@ -131,10 +132,11 @@ def build(
     )
     interceptor.adopt(plan.snapshot, clock.now())
     proxy.adopt(plan.snapshot, clock.now(), lambda: None)
-    loop.services += [interceptor, proxy]
+    grace = GraceKeeper(learner, writer, sets.delete, clock, state / GRACE)
+    loop.services += [interceptor, proxy, grace]
     if sockets:
         learner.note_lost_queries(0, clock.now())  # what was asked of the predecessor is answered to us
-    desk = Desk(loop, program_version(), interceptor, proxy)
+    desk = Desk(loop, program_version(), interceptor, proxy, grace)
     server = LinkServer(state / SOCKET, poller, desk.handle)
     return PacketProcess(loop=loop, writer=writer, server=server, desk=desk)
 

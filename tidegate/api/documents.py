@@ -21,7 +21,8 @@ from policy.rules import (
 )
 from tidegate.api.limits import LimitView
 from tidegate.api.views import JSONObject
-from tidegate.render import names
+from tidegate.render import RenderSettings, names
+from tidegate.render.grace import grace_seconds
 
 MAX_SHOWN_MEMBERS = 1000
 """Of one set: a set of a hundred thousand networks is not read by anybody, and must not stall the agent."""
@@ -160,10 +161,10 @@ def _ends_of_tier(policy: CompiledPolicy, counts: Counts) -> Iterator[JSONObject
                 }
 
 
-def sets(state: NodeState) -> list[JSONObject]:
+def sets(state: NodeState, settings: RenderSettings) -> list[JSONObject]:
     """Every set that rules look things up in; of the learned ones the patterns, for their members see `names`."""
     known = [_ip_set(set_id, kind, members) for set_id, (kind, members) in sorted(state.ip_sets.items())]
-    return known + [_domain_set(domain_set) for _, domain_set in sorted(state.domain_sets.items())]
+    return known + [_domain_set(domain_set, settings) for _, domain_set in sorted(state.domain_sets.items())]
 
 
 def _ip_set(set_id: IPSetID, kind: IPSetKind, members: frozenset[SetMember]) -> JSONObject:
@@ -185,11 +186,14 @@ def _shown(members: Iterable[SetMember]) -> Iterator[str]:
             yield str(member)
 
 
-def _domain_set(domain_set: DomainSet) -> JSONObject:
+def _domain_set(domain_set: DomainSet, settings: RenderSettings) -> JSONObject:
+    grace = grace_seconds(domain_set.options, settings)
+    kinds = (names.domain_set, names.grace_set) if grace else (names.domain_set,)
     return {
         "id": domain_set.id,
         "kind": "domains",
-        "kernel_sets": [names.domain_set(domain_set.id, version) for version in (4, 6)],
+        "kernel_sets": [name(domain_set.id, version) for name in kinds for version in (4, 6)],
+        "grace_seconds": grace,
         "count": len(domain_set.patterns),
         "members": [],
         "patterns": sorted(domain_set.patterns),

@@ -115,7 +115,7 @@ class _Explainer:
 
     def _addresses(self, name: DomainName) -> list[IPAddress]:
         told = self._ask(name=str(name))["told"]
-        own = [entry for entry in told if entry["own"] and entry["expires_in_seconds"] > 0]
+        own = [e for e in told if e["own"] and (e["expires_in_seconds"] > 0 or e.get("grace_seconds", 0) > 0)]
         return list(dict.fromkeys(ip_address(entry["ip"]) for entry in own))[:_MAX_ADDRESSES]
 
     def _path(self, destination: EndpointID | HostEndpointID | IPAddress) -> JSONObject:
@@ -181,6 +181,11 @@ class _Explainer:
             return _reason("not-open", f"{name} was resolved to it, but the address found no room in the kernel's sets")
         if left > 0:
             return _reason("learned", f"{name} was learned from {entry['server']}, {left:.0f} s are left")
+        if grace := entry.get("grace_seconds", 0):
+            return _reason(
+                "grace", f"{name} was learned from {entry['server']}, expired {-left:.0f} s ago, and was used: "
+                f"another {grace:.0f} s of grace are left"
+            )  # fmt: skip
         return _reason("expired", f"{name} was learned from {entry['server']} and expired {-left:.0f} s ago")
 
     def reasons_for_name(self) -> list[JSONObject]:
@@ -224,10 +229,12 @@ def _reason(code: str, message: str) -> JSONObject:
 def _learned(told: Iterable[Mapping[str, Any]]) -> Iterator[LearnedName]:
     """The facts that are in force. An answer's whole chain of aliases was learned with its address."""
     for entry in told:
-        if entry["expires_in_seconds"] > 0 and entry["is_open"]:
+        is_open = entry["expires_in_seconds"] > 0 and entry["is_open"]
+        if is_open or entry.get("grace_seconds", 0) > 0:
             for name in {entry["name"], *entry["chain"]}:
                 try:
-                    yield LearnedName(EndpointID(entry["endpoint"]), DomainName.parse(name), ip_address(entry["ip"]))
+                    address, parsed = ip_address(entry["ip"]), DomainName.parse(name)
+                    yield LearnedName(EndpointID(entry["endpoint"]), parsed, address, is_past=not is_open)
                 except DomainError:
                     continue  # a name of bytes that nobody writes; no pattern can match it either
 

@@ -61,6 +61,8 @@ class PacketsView:
     """What the DNS forwarder holds."""
     tunnels: Sequence[Mapping[str, object]] = ()
     """Domains whose questions look like data in names."""
+    grace: Mapping[str, object] | None = None
+    """How many pairs of endpoint and address have been used and may be again, and the sets that are full of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,4 +31,5 @@ def names(
 
 
 def _row(item: Mapping[str, Any]) -> tuple[object, ...]:
-    return item["endpoint"], item["name"], item["ip"], duration_text(item["expires_in_seconds"])
+    left = duration_text(item["expires_in_seconds"])
+    return item["endpoint"], item["name"], item["ip"], f"{left} of grace" if item.get("grace") else left

@@ -69,6 +69,9 @@ def _summary(document: Mapping[str, Any]) -> Iterator[tuple[object, object]]:
     yield "DNS policy mode", f"{mode['in_force']} ({mode['reason']})" if mode["reason"] else mode["in_force"]
     yield "trusted servers", ", ".join(document["trusted_servers"]) or "none"
     yield "packet process", f"{packets['state']}, pid {packets['pid']}" if packets["pid"] else packets["state"]
+    if (grace := packets.get("grace")) and (grace["pairs"] or grace["full"]):
+        no_room = f", no room for more in {', '.join(grace['full'])}" if grace["full"] else ""
+        yield "grace", f"{grace['pairs']} addresses in use{no_room}"
     yield "open connections", _connections(document["connections"])
     yield "encodings", ", ".join(f"{name}: {value}" for name, value in document["encodings"].items())
     if limits := document.get("limits"):

@@ -62,6 +62,16 @@ class DNSSettings:
         "dnsExtraTTL", _DNS, kinds.duration(), 0.0,
         "Added to each TTL, for programs that go on using an address after it expired.",
     )  # fmt: skip
+    dns_grace_seconds: float = knob(
+        "dnsGrace", _DNS, kinds.duration(), 0.0,
+        "So long after its last connection to a learned address, a workload may connect to it again though its time is "
+        "over: for programs that connect anew without asking. An address that was never used has none. Policies say "
+        "otherwise by dns.tidegate.io/grace.",
+    )  # fmt: skip
+    dns_grace_max_seconds: float = knob(
+        "dnsGraceMax", _DNS, kinds.duration(least_seconds=1.0), 86400.0,
+        "So long after an address was last open by name its grace ends, whatever connections have prolonged it.",
+    )  # fmt: skip
     dns_guard_networks: tuple[IPv4Network | IPv6Network, ...] = knob(
         "dnsGuardNetworks", _DNS, kinds.listed(kinds.network()), (),
         "Never learned, whatever a policy's options say. Name the pods', services' and nodes' networks: a name must "

@@ -31,4 +31,5 @@ def frame_of(settings: Settings, tunnels: Tunnels = NO_TUNNELS) -> Frame:
         failsafe_inbound_host_ports=settings.failsafe_inbound_host_ports,
         failsafe_outbound_host_ports=settings.failsafe_outbound_host_ports,
         tunnels=tunnels,
+        dns_grace_seconds=settings.dns_grace_seconds,
     )

@@ -53,6 +53,13 @@ class Fields:
             return value
         raise ProbeError(self._at(key), f"cannot be {value!r}: a number from {least} to {most} is needed")
 
+    def truth(self, key: str) -> bool:
+        """True or false; an absent field is false."""
+        value = self.values.get(key, False)
+        if isinstance(value, bool):
+            return value
+        raise ProbeError(self._at(key), f"cannot be {value!r}: true or false is needed")
+
     def address(self, key: str) -> IPv4Address | IPv6Address | None:
         """An address, or None where the field is absent."""
         text = self.text(key)

@@ -2,21 +2,33 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from nft.model import Key
 from policy.domains import DomainPattern
 from policy.evaluate import LearnedName
 from policy.rules import DomainSet, DomainSetID, EndpointID, EndpointPolicy, NodeState
-from tidegate.render import names
+from tidegate.render import RenderSettings, names
+from tidegate.render.grace import grace_seconds
 
 
-def learned_elements(state: NodeState, learned: Iterable[LearnedName]) -> Mapping[str, frozenset[Key]]:
-    """Elements by set name: (endpoint address, learned address). Guards and lifetimes have been applied before."""
+def learned_elements(
+    state: NodeState, learned: Iterable[LearnedName], settings: RenderSettings
+) -> Mapping[str, frozenset[Key]]:
+    """Elements by set name: (endpoint address, learned address). Guards and lifetimes have been applied before.
+
+    What is past stands in the grace sets of the rules that give grace, where its connections have put it.
+    """
     facts = tuple(learned)
     elements: defaultdict[str, set[Key]] = defaultdict(set)
-    for domain_set, learners in _learners(state).items():
-        for version, key in _pairs(state.domain_sets[domain_set], learners, facts):
-            elements[names.domain_set(domain_set, version)].add(key)
+    for identity, learners in _learners(state).items():
+        domain_set = state.domain_sets[identity]
+        for version, key in _pairs(domain_set, learners, (fact for fact in facts if not fact.is_past)):
+            elements[names.domain_set(identity, version)].add(key)
+        if grace_seconds(domain_set.options, settings):
+            own = replace(domain_set, options=replace(domain_set.options, scope="endpoint"))
+            for version, key in _pairs(own, learners, (fact for fact in facts if fact.is_past)):
+                elements[names.grace_set(identity, version)].add(key)
     return {name: frozenset(keys) for name, keys in elements.items()}
 
 

@@ -1,6 +1,9 @@
 """Learned names, as lines of JSON: what a simulated or evaluated endpoint has been told by DNS.
 
 {"endpoint": "prod/web", "name": "api.example.com", "ip": "192.0.2.1"}
+{"endpoint": "prod/web", "name": "api.example.com", "ip": "192.0.2.2", "past": true}
+
+What is past has been used while it lived, and may be used again under rules that give grace.
 """
 
 from policy.domains import DomainError, DomainName
@@ -9,7 +12,7 @@ from policy.rules import EndpointID
 from tidegate.judge.errors import ProbeError
 from tidegate.judge.fields import Fields
 
-_KEYS = frozenset(("endpoint", "name", "ip"))
+_KEYS = frozenset(("endpoint", "name", "ip", "past"))
 
 
 def parse_name(line: str) -> LearnedName:
@@ -26,4 +29,4 @@ def parse_name(line: str) -> LearnedName:
         name = DomainName.parse(text)
     except DomainError as error:
         raise ProbeError("name", str(error)) from error
-    return LearnedName(EndpointID(endpoint), name, address)
+    return LearnedName(EndpointID(endpoint), name, address, is_past=fields.truth("past"))

@@ -111,7 +111,7 @@ class _Node:
         state = replace(state, endpoints=renamed)
         self._settings = settings
         self._steps, self._on_trial = spoken(state), spoken_on_trial(state)
-        self._simulator = simulate.Simulator(render_table(state, settings), learned_elements(state, learned))
+        self._simulator = simulate.Simulator(render_table(state, settings), learned_elements(state, learned, settings))
 
     def of_host(self, packet: Packet, way_in: str, way_out: str, hooks: tuple[str, ...]) -> DirectionAnswer | None:
         """What becomes of a packet from or to a process of the host; None where no host endpoint has the interface."""

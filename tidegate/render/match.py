@@ -38,14 +38,17 @@ class Side:
     port: Field
 
 
-def conditions(rule: CompiledRule, content: ContentSets) -> Iterator[Conjunction]:
-    """Every conjunction under which the rule matches; none if it can never match."""
+def conditions(rule: CompiledRule, content: ContentSets, *, has_grace: bool = False) -> Iterator[Conjunction]:
+    """Every conjunction under which the rule matches; none if it can never match.
+
+    With grace, an address that was learned and used admits too, behind one that is learned now: only where it is not.
+    """
     for family in families(rule):
         criteria = [protocol(rule, family)]
         if family is None:
             criteria += [_ports(Field.SPORT, rule.source, content), _ports(Field.DPORT, rule.destination, content)]
         else:
-            criteria += _of_family(rule, family, content)
+            criteria += _of_family(rule, family, content, has_grace=has_grace)
         for combination in product(*criteria):
             yield tuple(atom for conjunction in combination for atom in conjunction)
 
@@ -67,11 +70,28 @@ def families(rule: CompiledRule) -> tuple[Family | None, ...]:
     return (None,)
 
 
-def is_learned(rule: CompiledRule, condition: Conjunction) -> bool:
-    """Whether this one of the rule's conditions is about addresses that were learned."""
+@dataclass(frozen=True, slots=True)
+class LearnedMatch:
+    """What a condition of a rule says about addresses that were learned."""
+
+    pair: tuple[Field, ...]
+    """Endpoint's address and learned address."""
+    grace_set: str
+    is_graced: bool
+    """It looks into the grace set itself, not into the learned one."""
+
+
+def learned_match(rule: CompiledRule, condition: Conjunction) -> LearnedMatch | None:
+    """The part of one of the rule's conditions that is about addresses that were learned; None where none is."""
     domains = rule.destination.domain_set
-    learned = () if domains is None else tuple(names.domain_set(domains, family.version) for family in FAMILIES)
-    return any(isinstance(atom, expr.Lookup) and atom.set_name in learned for atom in condition)
+    if domains is None:
+        return None
+    for family in FAMILIES:
+        learned, graced = names.domain_set(domains, family.version), names.grace_set(domains, family.version)
+        for atom in condition:
+            if isinstance(atom, expr.Lookup) and atom.set_name in (learned, graced):
+                return LearnedMatch(atom.fields, graced, atom.set_name == graced)
+    return None
 
 
 def names_addresses(entity: EntityMatch) -> bool:
@@ -104,7 +124,7 @@ def protocol(rule: CompiledRule, family: Family | None) -> Alternatives:
     return [(*atoms, *((is_family(family),) if family is not None else ()))]
 
 
-def _of_family(rule: CompiledRule, family: Family, content: ContentSets) -> list[Alternatives]:
+def _of_family(rule: CompiledRule, family: Family, content: ContentSets, *, has_grace: bool) -> list[Alternatives]:
     source = Side(family, family.source, Field.SPORT)
     destination = Side(family, family.destination, Field.DPORT)
     return [
@@ -116,7 +136,7 @@ def _of_family(rule: CompiledRule, family: Family, content: ContentSets) -> list
         _excluded(rule.destination, destination, content),
         _services(rule, source, destination),
         _place(rule.source, source, content),
-        _destination(rule, destination, content),
+        _destination(rule, destination, content, has_grace=has_grace),
     ]
 
 
@@ -189,15 +209,18 @@ def _place(entity: EntityMatch, side: Side, content: ContentSets) -> Alternative
     return [tuple(atoms)]
 
 
-def _destination(rule: CompiledRule, side: Side, content: ContentSets) -> Alternatives:
+def _destination(rule: CompiledRule, side: Side, content: ContentSets, *, has_grace: bool) -> Alternatives:
     """Where the packet may go: networks and sets, or an address that this endpoint has learned for one of the names."""
     known = _place(rule.destination, side, content)
     domains, nets = rule.destination.domain_set, rule.destination.nets
     is_out = bool(nets) and not any(net.version == side.family.version for net in nets)
     if domains is None or is_out or rule.id.direction is not Direction.EGRESS:
         return known
-    learned = expr.Lookup((side.family.source, side.address), names.domain_set(domains, side.family.version))
-    return [*known, (learned,)]
+    pair, version = (side.family.source, side.address), side.family.version
+    learned: Alternatives = [(expr.Lookup(pair, names.domain_set(domains, version)),)]
+    if has_grace:
+        learned.append((expr.Lookup(pair, names.grace_set(domains, version)),))
+    return [*known, *learned]
 
 
 def _set(ip_set: IPSetID, side: Side) -> str:

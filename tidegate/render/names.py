@@ -177,6 +177,11 @@ def domain_set(domain_set_id: DomainSetID, version: int) -> str:
     return f"d{version}-{digest(domain_set_id)}"
 
 
+def grace_set(domain_set_id: DomainSetID, version: int) -> str:
+    """The set of (endpoint address . learned address) that the rules themselves fill, of one address family."""
+    return f"g{version}-{digest(domain_set_id)}"
+
+
 def servers(version: int) -> str:
     """The set of trusted DNS servers (address . port) of one family."""
     return f"dns-servers{version}"

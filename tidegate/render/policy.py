@@ -11,10 +11,10 @@ from nft.model import Chain, Rule
 from policy.resources.cluster_conversion import SILENT_KINDS
 from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, Stage
 from tidegate.config.packets import DenyAction
-from tidegate.render import copies, log, names
+from tidegate.render import copies, grace, log, names
 from tidegate.render.content import ContentSets
 from tidegate.render.fragment import Fragment
-from tidegate.render.match import conditions, is_learned
+from tidegate.render.match import conditions, learned_match
 from tidegate.render.named import bind
 from tidegate.render.settings import RenderSettings
 
@@ -39,13 +39,15 @@ def _chain(policy: CompiledPolicy, direction: Direction, content: ContentSets, s
         Rule(
             (
                 *condition,
-                *((bind(settings),) if rule.is_bound and is_learned(rule, condition) else ()),
+                *note,
+                *((bind(settings),) if rule.is_bound and learned_match(rule, condition) else ()),
                 *_verdict(rule, policy.stage, settings, is_profile=is_profile),
             ),
             names.comment(rule.id),
         )
         for rule in rules_of(policy, direction)
-        for condition in conditions(rule, content)
+        for condition in conditions(rule, content, has_grace=grace.grace_seconds(rule, settings) > 0)
+        for note in grace.notes(rule, condition, settings)
     ]
     return Chain(names.policy_chain(policy.id, direction), tuple(rules))
 

@@ -16,7 +16,7 @@ from typing import assert_never
 from nft.model import Set, Table
 from policy import rules
 from policy.rules import Direction, EndpointID, HostEndpointID, IPSetID
-from tidegate.render import named, names, sets
+from tidegate.render import grace, named, names, sets
 from tidegate.render.base import limitable_chains
 from tidegate.render.endpoint import render_chains, render_interface
 from tidegate.render.fragment import EMPTY, Fragment, TableChange, has_elements
@@ -120,7 +120,9 @@ class Renderer:
                 for version in (4, 6):
                     self._members.drop(names.ip_set(event.id, version))
             case rules.DomainSetUpdated():
-                self._put_sets(event.domain_set.id, sets.learned_sets(event.domain_set.id, self._settings))
+                domain_set, settings = event.domain_set, self._settings
+                shapes = grace.grace_sets(domain_set.id, domain_set.options, settings)
+                self._put_sets(domain_set.id, (*sets.learned_sets(domain_set.id, settings), *shapes))
             case rules.DomainSetRemoved():
                 self._put_sets(event.id, ())
             case _:
@@ -165,7 +167,7 @@ class Renderer:
         chains = {chain.name: chain for chain in self._lists[wanted.direction].chains(wanted)}
         if not wanted.trial.tiers:
             return Fragment(chains=chains)
-        beside = render_trial(wanted.trial, self._mirror.policies, self._settings.pass_mark)
+        beside = render_trial(wanted.trial, self._mirror.policies, self._settings)
         return replace(beside, chains={**chains, **beside.chains})
 
     def _endpoint(self, endpoint_id: EndpointID) -> Fragment:

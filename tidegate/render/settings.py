@@ -66,6 +66,8 @@ class RenderSettings:
     """DNS servers as the workloads address them."""
     learned_set_size: int = 65536
     """Elements of one learned set; without a bound a hostile zone could eat the kernel's memory."""
+    grace_seconds: float = 0.0
+    """Of rules by names that say nothing else; 0 is none."""
     learned_gc_seconds: int = 600
     """The kernel's default of one second walks the whole set and stalls packets."""
     interface_prefixes: tuple[str, ...] = ("cali",)
@@ -155,6 +157,7 @@ def from_configuration(
         holds_denied_below=settings.dns_hold_denied_packets,
         trusted_servers=trusted_servers,
         learned_set_size=settings.dns_learned_set_size,
+        grace_seconds=settings.dns_grace_seconds,
         interface_prefixes=settings.interface_prefix,
         endpoint_to_host=settings.default_endpoint_to_host_action,
         failsafe_inbound=settings.failsafe_inbound_host_ports,

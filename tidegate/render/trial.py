@@ -23,10 +23,11 @@ from nft import expr
 from nft.model import Chain, Rule
 from policy import staged
 from policy.rules import Action, CompiledPolicy, CompiledRule, Direction, EndpointTier, PolicyID, RuleID
-from tidegate.render import names
+from tidegate.render import grace, names
 from tidegate.render.content import ContentSets
 from tidegate.render.fragment import Fragment
 from tidegate.render.match import conditions
+from tidegate.render.settings import RenderSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ def split(tiers: tuple[EndpointTier, ...], direction: Direction) -> tuple[tuple[
     return decisive, Trial(tuple(asked[first:last]), start, direction)
 
 
-def render_trial(trial: Trial, policies: Mapping[PolicyID, CompiledPolicy], pass_mark: int) -> Fragment:
+def render_trial(trial: Trial, policies: Mapping[PolicyID, CompiledPolicy], settings: RenderSettings) -> Fragment:
     """The chains of the walk on trial, and the sets that they look things up in."""
     content = ContentSets()
-    chains = [_walk(trial, pass_mark)]
+    chains = [_walk(trial, settings.pass_mark)]
     for tier in trial.tiers:
-        rules = tuple(_tier_rules(tier, trial.direction, policies, _Mark(pass_mark), content))
+        rules = tuple(_tier_rules(tier, trial.direction, policies, settings, content))
         chains.append(Chain(_tier_name(tier, trial.direction), rules))
     return Fragment(chains={chain.name: chain for chain in chains}, sets=content.sets, elements=content.elements)
 
@@ -102,9 +103,10 @@ def _tier_rules(
     tier: EndpointTier,
     direction: Direction,
     policies: Mapping[PolicyID, CompiledPolicy],
-    mark: _Mark,
+    settings: RenderSettings,
     content: ContentSets,
 ) -> Iterator[Rule]:
+    mark = _Mark(settings.pass_mark)
     walked = _walked(tier, direction)
     for identity in walked:
         policy = policies.get(identity)
@@ -112,7 +114,7 @@ def _tier_rules(
             yield Rule((expr.Return(),))
             continue
         for rule in policy.egress if direction is Direction.EGRESS else policy.ingress:
-            yield from _rule(rule, mark, content)
+            yield from _rule(rule, mark, content, settings)
     if walked:
         end = names.pending_comment(RuleID(tier.name, walked[0], direction, -1))
         does_pass = tier.default_action is Action.PASS
@@ -121,7 +123,7 @@ def _tier_rules(
         yield Rule(mark.passed())  # all of its policies would be gone: the tier does not count
 
 
-def _rule(rule: CompiledRule, mark: _Mark, content: ContentSets) -> Iterator[Rule]:
+def _rule(rule: CompiledRule, mark: _Mark, content: ContentSets, settings: RenderSettings) -> Iterator[Rule]:
     is_counted = staged.is_staged(rule.id.policy)
     if rule.action is Action.LOG and not is_counted:
         return
@@ -132,8 +134,10 @@ def _rule(rule: CompiledRule, mark: _Mark, content: ContentSets) -> Iterator[Rul
         end = ()
     counter = (expr.Counter(),) if is_counted else ()
     comment = names.comment(rule.id) if is_counted else ""
-    for condition in conditions(rule, content):
-        yield Rule((*condition, *counter, *end), comment)
+    for condition in conditions(rule, content, has_grace=grace.grace_seconds(rule, settings) > 0):
+        # An enforced rule's grace is given by the enforced walk: a walk on trial gives a staged rule's alone.
+        for note in grace.notes(rule, condition, settings) if is_counted else ((),):
+            yield Rule((*condition, *note, *counter, *end), comment)
 
 
 def _tier_name(tier: EndpointTier, direction: Direction) -> str:

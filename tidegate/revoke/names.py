@@ -41,8 +41,10 @@ class Memory:
         nothing: frozenset[DomainSetID] = frozenset()
         for fact in facts:
             key, packed = (fact.endpoint, fact.address.packed), fact.address.packed
-            self._told[key] = self._told.get(key, nothing) | fact.sets
-            self._shared[packed] = self._shared.get(packed, nothing) | (fact.sets & shared)
+            # Sets of rules that the scope is not about: nothing that is asked here looks into them.
+            sets = fact.sets & part.domain_sets.keys()
+            self._told[key] = self._told.get(key, nothing) | sets
+            self._shared[packed] = self._shared.get(packed, nothing) | (sets & shared)
         self._standing = standing
 
     def elements(self, ways: Iterable[Way], owners: Mapping[bytes, EndpointID]) -> dict[str, set[Key]]:

@@ -18,6 +18,7 @@ from policy.staged import is_staged
 from tidegate.config.forwarder import AskableNames
 from tidegate.config.settings import Settings
 from tidegate.render import names
+from tidegate.render.grace import grace_seconds
 from tidegate.render.settings import RenderSettings
 from tidegate.sync.forwarding import forwarder_options
 
@@ -82,7 +83,11 @@ class SnapshotBuilder:
             mode=render.dns_mode,
             trusted_servers=render.trusted_servers,
             endpoints=endpoints,
-            rules={str(item.id): _rule(item, settings) for item in state.domain_sets.values() if item.id in used},
+            rules={
+                str(item.id): _rule(item, settings, grace_seconds(item.options, render))
+                for item in state.domain_sets.values()
+                if item.id in used
+            },
             guarded_networks=settings.dns_guard_networks,
             answer_queue=render.answer_queue,
             denied_queue=render.denied_queue,
@@ -103,6 +108,8 @@ class SnapshotBuilder:
             fails_closed=settings.dns_fail_closed,
             is_strict=settings.dns_pending_strict,
             learn_delay_seconds=settings.debug_dns_response_delay_seconds,
+            grace_max_seconds=settings.dns_grace_max_seconds,
+            grace_set_size=render.learned_set_size,
             max_elements_per_endpoint=settings.dns_max_elements_per_endpoint,
             max_elements=settings.dns_max_elements,
             max_hold_seconds=settings.dns_packets_nfqueue_max_hold_seconds,
@@ -154,7 +161,7 @@ def _endpoint(endpoint: EndpointPolicy, rules: tuple[DomainSetID, ...], *, is_pr
     )
 
 
-def _rule(domain_set: DomainSet, settings: Settings) -> SnapshotRule:
+def _rule(domain_set: DomainSet, settings: Settings, grace: float) -> SnapshotRule:
     options = domain_set.options
     floor, ceiling = _bounds(options, settings)
     return SnapshotRule(
@@ -170,6 +177,9 @@ def _rule(domain_set: DomainSet, settings: Settings) -> SnapshotRule:
         is_bound=options.binding is not None,
         allows_missing=options.binding is not None and options.binding.allows_missing,
         refuses_ech=options.binding is not None and options.binding.refuses_ech,
+        grace4=names.grace_set(domain_set.id, 4) if grace else "",
+        grace6=names.grace_set(domain_set.id, 6) if grace else "",
+        grace_seconds=grace,
     )
 
 
