@@ -276,6 +276,8 @@ def test_limits_of_a_workload_are_in_force_and_counted_until_they_are_taken_out(
             assert [item["dropped"] > 0 for item in site.status()["limits"]] == [False, True]
             metrics = ApiClient(site.agent.socket).text("/metrics")
             assert f'tidegate_limited_packets_total{{endpoint="t/{pod.name}",limit="egressMaxConnections"}}' in metrics
+            rules = [line for line in metrics.splitlines() if line.startswith("tidegate_rule_packets_total{")]
+            assert any('action="Allow"' in line and 'direction="egress"' in line for line in rules)
         site.until(lambda: site.is_open(443))
     finally:
         site.put("pods.yaml", wep(pod), wep(site.lab.pod("b")))

@@ -23,6 +23,7 @@ from tidegate.agent.situation import Situation
 from tidegate.api import documents, explain, limits
 from tidegate.api.metrics import metrics_text
 from tidegate.api.question import QuestionError, SilenceError
+from tidegate.api.rule_metrics import rule_counts, rule_metrics
 from tidegate.api.server import Document, Query
 from tidegate.api.views import ConnectionsView, GenerationView, ModeView, PacketsView, QueueView, StatusView
 from tidegate.config.servers import show_server
@@ -66,7 +67,15 @@ class Knowledge:
 
     async def metrics(self) -> str:
         """The page for Prometheus."""
-        return metrics_text(await self.status())
+        status, state, most = (
+            await self.status(),
+            self.loop.progress.in_force,
+            self.situation.settings.metrics_max_rules,
+        )
+        if most == 0:
+            return metrics_text(status)
+        counted = await asyncio.to_thread(self._rule_counts)
+        return metrics_text(status, rule_metrics(rule_counts(state, counted), most))
 
     async def status(self) -> StatusView:
         """How things stand."""

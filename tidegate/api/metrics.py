@@ -1,6 +1,6 @@
 """Metrics in Prometheus' text form, made from the status at the moment of the scrape: nothing is counted twice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -38,8 +38,9 @@ _HISTORY_HELP = {
 class _StatusCollector(Collector):
     """Turns one status into metrics."""
 
-    def __init__(self, status: StatusView) -> None:
+    def __init__(self, status: StatusView, more: Iterable[Metric]) -> None:
         self._status = status
+        self._more = more
 
     def collect(self) -> Iterator[Metric]:
         """All of them."""
@@ -55,6 +56,7 @@ class _StatusCollector(Collector):
         yield from self._limits()
         yield from self._packets()
         yield from tunnel_metrics(self._status.tunnels)
+        yield from self._more
 
     def _limits(self) -> Iterator[Metric]:
         text = "Packets beyond a limit on a workload's traffic"
@@ -80,10 +82,10 @@ class _StatusCollector(Collector):
         yield _counters("tidegate_queue_undelivered", "Packets that found the socket full", "queue", undelivered)
 
 
-def metrics_text(status: StatusView) -> str:
-    """The page for the scraper."""
+def metrics_text(status: StatusView, more: Iterable[Metric] = ()) -> str:
+    """The page for the scraper, with what the status does not have."""
     registry = CollectorRegistry()
-    registry.register(_StatusCollector(status))
+    registry.register(_StatusCollector(status, tuple(more)))
     return generate_latest(registry).decode()
 
 

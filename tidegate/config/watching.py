@@ -70,3 +70,8 @@ class WatchSettings:
         "captureMaxFiles", _WATCH, kinds.integer(1, 10_000), 2,
         "Capture files of one interface of one PacketCapture; the oldest goes when the next one begins.",
     )  # fmt: skip
+    metrics_max_rules: int = knob(
+        "metricsMaxRules", _WATCH, kinds.integer(0, 1_000_000), 1000,
+        "Series for single rules on the page of metrics, of those that counted most; the others are added up. A page "
+        "reads all counters of the kernel's table: 0.2 s for 20,000 rules; 0 is no metrics of rules.",
+    )  # fmt: skip
