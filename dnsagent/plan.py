@@ -1,6 +1,6 @@
 """A snapshot made ready for the packet path: addresses packed, rules numbered, patterns indexed. Immutable."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dnsagent.guard import AddressGuard
@@ -46,6 +46,15 @@ class EndpointPlan:
     addresses: Pair
     rules: frozenset[int]
     is_proxied: bool = False
+    asks_from: tuple[bytes, ...] = ()
+    """Further packed addresses that are its own when it asks; no elements have them."""
+
+    @property
+    def clients(self) -> Iterator[bytes]:
+        """Every address that it asks from."""
+        for family in self.addresses:
+            yield from family
+        yield from self.asks_from
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +86,7 @@ def make_plan(snapshot: Snapshot, before: Plan | None = None) -> Plan:
         rules=tuple(_rule(snapshot.rules[i], numbers[i], endpoints) for i in ids),
         index=before.index if before is not None and before.snapshot.rules == snapshot.rules else _index(snapshot, ids),
         guard=AddressGuard(snapshot.guarded_networks),
-        endpoints={address: plan for plan in endpoints for family in plan.addresses for address in family},
+        endpoints={address: plan for plan in endpoints for address in plan.clients},
         endpoints_by_id={plan.id: plan for plan in endpoints},
         servers=frozenset((server.address.packed, server.port) for server in snapshot.trusted_servers),
     )
@@ -99,6 +108,7 @@ def _endpoint(endpoint: SnapshotEndpoint, numbers: Mapping[str, int]) -> Endpoin
         addresses=(tuple(a for a in packed if len(a) == 4), tuple(a for a in packed if len(a) == 16)),
         rules=frozenset(numbers[rule] for rule in endpoint.rules if rule in numbers),
         is_proxied=endpoint.is_proxied,
+        asks_from=tuple(sorted(address.packed for address in endpoint.asks_from)),
     )
 
 

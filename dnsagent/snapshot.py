@@ -42,6 +42,8 @@ class SnapshotEndpoint:
     """Ids of the `SnapshotRule`s that act on it."""
     is_proxied: bool = False
     """Its questions are answered by the forwarder."""
+    asks_from: tuple[IPv4Address | IPv6Address, ...] = ()
+    """Further addresses that it asks from and never connects from: the host's loopback ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

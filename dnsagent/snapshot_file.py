@@ -102,6 +102,7 @@ def _endpoint(endpoint: SnapshotEndpoint) -> dict[str, Any]:
         "interface_name": endpoint.interface_name,
         "addresses": [str(address) for address in endpoint.addresses],
         "is_proxied": endpoint.is_proxied,
+        "asks_from": [str(address) for address in endpoint.asks_from],
         "rules": list(endpoint.rules),
     }
 
@@ -148,6 +149,7 @@ def _snapshot(document: Mapping[str, Any]) -> Snapshot:
                 addresses=tuple(map(ip_address, item["addresses"])),
                 rules=tuple(item["rules"]),
                 is_proxied=item.get("is_proxied", False),
+                asks_from=tuple(map(ip_address, item.get("asks_from", ()))),
             )
             for key, item in document["endpoints"].items()
         },

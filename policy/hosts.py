@@ -28,6 +28,12 @@ def protected(endpoints: Iterable[HostEndpoint], addresses: Addresses) -> dict[H
     return found
 
 
+def own_addresses(addresses: Addresses) -> frozenset[IPAddress]:
+    """What a node's own processes send from to elsewhere: all its addresses but loopback and IPv6 link-local ones."""
+    every = (address for found in addresses.values() for address in found)
+    return frozenset(one for one in every if not one.is_loopback and not (one.version == 6 and one.is_link_local))
+
+
 def _claims(endpoint: HostEndpoint, addresses: Addresses) -> set[str]:
     if endpoint.interface_name:
         return {endpoint.interface_name}

@@ -278,6 +278,11 @@ class DomainSet:
     options: DomainOptions = DomainOptions()
 
 
+def host_learner(node: str) -> EndpointID:
+    """Who learns names for a node's own processes, all of its host endpoints together. No workload has such a name."""
+    return EndpointID(f"host:{node}")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeState:
     """All that the graph says for one node: the input of `render`. Keys that nothing refers to are absent."""
@@ -290,6 +295,8 @@ class NodeState:
     domain_sets: Mapping[DomainSetID, DomainSet] = field(default_factory=dict)
     node_addresses: frozenset[IPAddress] = frozenset()
     """Of all nodes of the cluster."""
+    own_addresses: frozenset[IPAddress] = frozenset()
+    """Of this node, where it has host endpoints: what its own processes send from."""
 
 
 # --- What changed: the graph's output, in dependency order (sets, policies, endpoints; removals reversed) ---
@@ -298,6 +305,13 @@ class NodeState:
 @dataclass(frozen=True, slots=True)
 class NodeAddressesUpdated:
     """The nodes of the cluster have these addresses, all together."""
+
+    addresses: frozenset[IPAddress]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddressesUpdated:
+    """This node's own addresses. The graph, which knows no interfaces, never says so (`tidegate.sync` does)."""
 
     addresses: frozenset[IPAddress]
 
@@ -377,6 +391,7 @@ class HostEndpointRemoved:
 
 GraphEvent = (
     NodeAddressesUpdated
+    | OwnAddressesUpdated
     | IPSetUpdated
     | IPSetRemoved
     | DomainSetUpdated

@@ -226,8 +226,9 @@ class Proxy:
             address = socket.inet_ntop(socket.AF_INET if len(server[0]) == 4 else socket.AF_INET6, server[0])
             told = self._options.upstreams or (Upstream.at(address, server[1]),)
             first = len(self._upstreams)
+            mark = self._learner.plan.snapshot.repeated_mark
             for number, each in enumerate(told, first):
-                self._upstreams.append(UpstreamServer(number, each, self, self._poller, self._tls))
+                self._upstreams.append(UpstreamServer(number, each, self, self._poller, self._tls, mark=mark))
             group = Group(len(self._groups).to_bytes(2, "big"), tuple(range(first, first + len(told))))
             self._groups[place] = group
         return group

@@ -29,6 +29,7 @@ STREAM_BYTES = 1 << 14
 IDLE_SECONDS = 10.0
 """A stream without questions is closed after that: RFC 7766 6.2.3 leaves it to us."""
 MAX_UNSENT_BYTES = 1 << 20
+_SO_MARK = 36
 _MAX_DATAGRAM = max(4096, EDNS_BYTES)
 
 Heard = Callable[[int, bytes], None]
@@ -51,8 +52,19 @@ class Ears(Protocol):
 class UpstreamServer:
     """One server, by whichever transport."""
 
-    def __init__(self, number: int, told: Upstream, ears: Ears, poller: Poller, context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        number: int,
+        told: Upstream,
+        ears: Ears,
+        poller: Poller,
+        context: ssl.SSLContext | None,
+        *,
+        mark: int = 0,
+    ) -> None:
+        """`mark` is that of its datagrams: the rules tell them from what the host's other processes ask."""
         self.told = told
+        self._mark = mark
         self._number = number
         self._ears = ears
         self._poller = poller
@@ -110,6 +122,8 @@ class UpstreamServer:
             socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK
         )
         try:
+            if self._mark:
+                made.setsockopt(socket.SOL_SOCKET, _SO_MARK, self._mark)
             made.connect((address, self.told.port))
         except OSError:
             made.close()

@@ -12,6 +12,7 @@ from policy.evaluate.packet import ICMP, ICMPV6, Packet
 from policy.evaluate.path import Place
 from policy.evaluate.select import is_scoped, selection_mismatch
 from policy.evaluate.world import Holder, World
+from policy.hosts import own_addresses
 from policy.resources.metadata import ObjectMeta
 from policy.resources.rule import EntityRule, ICMPFields, NodePeer, Rule, ServiceMatch
 from policy.resources.transport import Port
@@ -189,9 +190,13 @@ def _is_known_by_name(side: _Side) -> bool:
 
 
 def _learners(question: Question) -> list[Holder]:
-    """Who may have learned the names: the workload; for a host endpoint, the workload of the node that sends."""
+    """Who may have learned the names: the workload; for a host endpoint the host, or the workload that sends."""
     if question.endpoint.endpoint is not None:
         return [question.endpoint]
+    if question.packet.source.host is not None:
+        own = own_addresses(question.world.links.get(question.endpoint.node, {}))
+        is_own = question.packet.source.host == question.endpoint.node and question.packet.source.address in own
+        return [question.endpoint] if is_own else []
     senders = question.world.holders_of(question.packet.source.address)
     return [one for one in senders if one.endpoint is not None and one.node == question.endpoint.node]
 

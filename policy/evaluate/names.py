@@ -15,7 +15,7 @@ from policy.evaluate.select import is_scoped, is_subject, selection_mismatch
 from policy.evaluate.world import Holder, World
 from policy.resources.metadata import ObjectMeta
 from policy.resources.rule import Rule
-from policy.rules import Action, Direction, DomainOptions, EndpointID, IPAddress, Stage
+from policy.rules import Action, Direction, DomainOptions, EndpointID, IPAddress, Stage, host_learner
 from policy.selectors import Selector
 from policy.tiers import governs, stage_of
 
@@ -49,7 +49,7 @@ class Knowledge:
         patterns = self._patterns(owner, rule)
         learners = self._learners(owner, rule, endpoint)
         # Grace is one's own connection's, whoever else was told the name.
-        graced = {endpoint.endpoint} if self._has_grace(owner) else set()
+        graced = {_learner(endpoint)} if self._has_grace(owner) else set()
         return any(
             learned.endpoint in (graced if learned.is_past else learners)
             and any(pattern.matches(learned.name.labels) for pattern in patterns)
@@ -70,17 +70,29 @@ class Knowledge:
         flavour = options.wildcard(owner.annotations)
         return [pattern.with_wildcard(flavour) for pattern in patterns]
 
-    def _learners(self, owner: ObjectMeta, rule: Rule, endpoint: Holder) -> set[EndpointID | None]:
+    def _learners(self, owner: ObjectMeta, rule: Rule, endpoint: Holder) -> set[EndpointID]:
         if options.domain_options(owner.annotations).scope != "node":
-            return {endpoint.endpoint}
+            return {_learner(endpoint)}
         source = _source(owner, rule)
-        neighbours = [other for other in self._world.endpoints if other.node == endpoint.node]
-        return {endpoint.endpoint} | {
-            other.endpoint for other in neighbours if source in map(_source_of, self._naming_rules(other))
+        everybody = (*self._world.endpoints, *self._world.hosts)
+        neighbours = [other for other in everybody if other.node == endpoint.node]
+        return {_learner(endpoint)} | {
+            _learner(other) for other in neighbours if source in map(_source_of, self._naming_rules(other))
         }
 
     def _naming_rules(self, endpoint: Holder) -> Iterator[tuple[ObjectMeta, Rule]]:
-        """The egress Allow rules of all policies and profiles that act on the endpoint."""
+        """The egress Allow rules of all policies and profiles that act on the endpoint.
+
+        A node's host endpoints are one here: its processes learn for all of them.
+        """
+        if endpoint.endpoint is None:
+            for host in self._world.hosts:
+                if host.node == endpoint.node:
+                    yield from self._rules_on(host)
+        else:
+            yield from self._rules_on(endpoint)
+
+    def _rules_on(self, endpoint: Holder) -> Iterator[tuple[ObjectMeta, Rule]]:
         for policy in self._world.policies:
             acts = stage_of(policy) is Stage.NORMAL and governs(policy, Direction.EGRESS)
             if acts and is_subject(policy, endpoint, self._world):
@@ -89,6 +101,10 @@ class Knowledge:
         for name in endpoint.profiles:
             if profile := self._world.profiles.get(name):
                 yield from ((nobody, rule) for rule in profile.spec.egress if rule.action is Action.ALLOW)
+
+
+def _learner(who: Holder) -> EndpointID:
+    return host_learner(who.node) if who.endpoint is None else who.endpoint
 
 
 def _source_of(item: tuple[ObjectMeta, Rule]) -> _Source:

@@ -19,6 +19,7 @@ from policy.rules import (
     IPSetUpdated,
     NodeAddressesUpdated,
     NodeState,
+    OwnAddressesUpdated,
     PolicyRemoved,
     PolicyUpdated,
 )
@@ -32,6 +33,7 @@ def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:  # noq
     endpoints, policies = dict(state.endpoints), dict(state.policies)
     ip_sets, domain_sets = dict(state.ip_sets), dict(state.domain_sets)
     hosts, node_addresses = dict(state.host_endpoints), state.node_addresses
+    own_addresses = state.own_addresses
     for event in events:
         match event:
             case IPSetUpdated(identity, kind, added, removed):
@@ -53,6 +55,8 @@ def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:  # noq
                 del endpoints[identity]
             case NodeAddressesUpdated(addresses):
                 node_addresses = addresses
+            case OwnAddressesUpdated(addresses):
+                own_addresses = addresses
             case HostEndpointUpdated(host):
                 hosts[host.endpoint.id] = host
             case HostEndpointRemoved(identity):
@@ -66,4 +70,5 @@ def applied(state: NodeState, events: Iterable[GraphEvent]) -> NodeState:  # noq
         ip_sets=ip_sets,
         domain_sets=domain_sets,
         node_addresses=node_addresses,
+        own_addresses=own_addresses,
     )

@@ -97,7 +97,7 @@ def test_faulty_lines_are_located_and_the_others_answered(directory, tmp_path):
     assert len(verdicts(result)) == 1
     name, stranger, broken, unknown = result.stderr.splitlines()
     assert name.startswith(f"{names}:1: name: cannot")
-    assert stranger == f"{names}:2: endpoint: cannot find prod/gone among the pods and workload endpoints"
+    assert stranger == f"{names}:2: endpoint: cannot find prod/gone among the pods, workload and host endpoints"
     assert broken.startswith("stdin:2: cannot read JSON")
     assert unknown == "stdin:4: to: cannot find prod/gone among the pods and workload endpoints"
 

@@ -79,7 +79,7 @@ def make_world(seed: int, probes: int = 40, nodes: tuple[str, ...] = words.NODES
         chance = Random(f"probes of trials of {seed}")
         numbers = range(probes, probes + probes // 4)
         made += [_probe(chance, number, workloads, rules, hosts, everything) for number in numbers]
-    told, asked = _by_name(grace, len(made), workloads, naming.naming_rules(everything))
+    told, asked = _by_name(grace, len(made), workloads, naming.naming_rules(everything), hosts)
     return World(seed=seed, documents=(*everything, *on_trial), names=(*names, *told), probes=(*made, *asked))
 
 
@@ -120,7 +120,7 @@ def _learned(chance: Random, workloads: list[Document]) -> tuple[dict[str, str],
 
 
 def _by_name(
-    chance: Random, first: int, workloads: list[Document], rules: list[Document]
+    chance: Random, first: int, workloads: list[Document], rules: list[Document], hosts: list[Document]
 ) -> tuple[tuple[dict[str, Any], ...], tuple[Probe, ...]]:
     """Names told to workloads, live or past, and packets to their addresses: aimed at rules that allow such names."""
     told, asked = [], []
@@ -131,7 +131,12 @@ def _by_name(
         pattern = chance.choice(rule["destination"]["domains"])
         name, ip = pattern.replace("*", chance.choice(["a", "b"])), chance.choice(able)
         told += naming.some_past(chance, ({"endpoint": name_of(workload), "name": name, "ip": ip},))
-        if any(_version(address) == family for address in addresses_of(workload)):
+        if hosts and chance.random() < 0.3:  # its own processes know it as well
+            node = chance.choice(hosts)["spec"]["node"]
+            told += naming.some_past(chance, ({"endpoint": f"host:{node}", "name": name, "ip": ip},))
+            probe = {"id": str(number), "from": {"host": node, "interface": "eth0"}, "to": {"ip": ip}, "family": family}
+            asked.append(probe | _protocol(chance, family, rule))
+        elif any(_version(address) == family for address in addresses_of(workload)):
             probe = {"id": str(number), "from": {"pod": name_of(workload)}, "to": {"ip": ip}, "family": family}
             asked.append(probe | _protocol(chance, family, rule))
     return tuple(told), tuple(asked)

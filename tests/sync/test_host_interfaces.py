@@ -3,8 +3,8 @@
 from dataclasses import replace
 from ipaddress import ip_address
 
-from policy.rules import HostEndpointRemoved, HostEndpointUpdated, NodeState
-from tests.render.states import host, policy, state, tier, to
+from policy.rules import HostEndpointRemoved, HostEndpointUpdated, NodeState, OwnAddressesUpdated
+from tests.render.states import host, state
 from tidegate.sync.host_conditions import host_conditions
 from tidegate.sync.host_interfaces import HostInterfaces
 from tidegate.sync.links import Links
@@ -20,7 +20,8 @@ def said(name, interface="", *addresses, **places):
 
 
 def told(events):
-    return {event.endpoint.endpoint.id: event.endpoint.endpoint.interfaces for event in events}
+    updates = (event.endpoint.endpoint for event in events if isinstance(event, HostEndpointUpdated))
+    return {endpoint.id: endpoint.interfaces for endpoint in updates}
 
 
 def test_an_address_that_moves_takes_the_endpoint_along():
@@ -36,16 +37,17 @@ def test_an_endpoint_that_comes_takes_the_interface_of_another_and_gives_it_back
     list(hosts.on_links(ETH0))
     assert told(hosts.on_events([HostEndpointUpdated(said("b", "eth0"))])) == {"b": ("eth0",)}
     assert told(hosts.on_events([HostEndpointUpdated(said("a", "", A))])) == {"a": ("eth0",), "b": ()}
-    gone, back = hosts.on_events([HostEndpointRemoved(said("a").endpoint.id)])
+    gone, *_, back = hosts.on_events([HostEndpointRemoved(said("a").endpoint.id)])
     assert gone == HostEndpointRemoved(said("a").endpoint.id)
     assert told([back]) == {"b": ("eth0",)}
 
 
-def reasons(*hosts, links=ETH0, policies=()):
+def reasons(*hosts, links=ETH0):
     known = HostInterfaces()
     list(known.on_links(links))
-    events = [event.endpoint for event in known.on_events(map(HostEndpointUpdated, hosts))]
-    found = host_conditions(state(hosts=events, policies=policies, domains={"d": ("a.test",)}), links)
+    told_of = known.on_events(map(HostEndpointUpdated, hosts))
+    events = [event.endpoint for event in told_of if isinstance(event, HostEndpointUpdated)]
+    found = host_conditions(state(hosts=events), links)
     assert not any(condition.is_normal for condition in found)
     return [(condition.subject, condition.reason) for condition in found]
 
@@ -61,7 +63,10 @@ def test_an_endpoint_that_protects_nothing_is_named_with_the_reason():
     assert reasons(said("a", "eth9")) == [("HostEndpoint a", "InterfaceAbsent")]
 
 
-def test_rules_about_names_that_a_host_cannot_learn_are_named():
-    names = policy("names", egress=({"destination": to(domain_set="d")},))
-    asked = said("a", "eth0", normal=(tier(egress=(names.id,)),))
-    assert reasons(asked, policies=[names]) == [("HostEndpoint a", "NamesNotLearned")]
+def test_the_nodes_own_addresses_are_told_where_it_has_host_endpoints():
+    found = {"eth0": frozenset((A,)), "lo": frozenset((ip_address("127.0.0.1"), ip_address("fe80::1")))}
+    hosts = HostInterfaces()
+    assert list(hosts.on_links(Links(addresses=found))) == []
+    first, *_ = hosts.on_events([HostEndpointUpdated(said("a", "eth0"))])
+    assert first == OwnAddressesUpdated(frozenset((A,)))
+    assert list(hosts.on_links(Links(addresses={}))) == [OwnAddressesUpdated(frozenset())]

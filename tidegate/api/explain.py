@@ -13,13 +13,14 @@ from typing import Any
 from policy.domains import DomainError, DomainName, DomainPattern
 from policy.evaluate import Frame, LearnedName, Links, Packet, World, judge
 from policy.resources.metadata import Resource
-from policy.rules import EndpointID, HostEndpointID, IPAddress, NodeState
+from policy.rules import EndpointID, HostEndpointID, IPAddress, NodeState, host_learner
 from policy.staged import is_staged
 from tidegate.api.question import Question, QuestionError, parse_question
 from tidegate.api.views import JSONObject, timestamp
 from tidegate.judge.answer import Answer, of_evaluation
 from tidegate.judge.errors import ProbeError
 from tidegate.judge.roster import Roster
+from tidegate.render.places import governing_own
 from tidegate.sync.progress import EndedConnection
 from tidegate.sync.snapshots import domain_sets_of, naming_policies
 
@@ -78,7 +79,9 @@ class _Explainer:
         self._roster = Roster(resources, facts.links)
         self._world = World(resources, self._roster.links)
         self.endpoint = self._sender()
-        self._patterns = self._patterns_of(self.endpoint)
+        self._learner = self.endpoint or self._host()
+        """Who is asked about, as the packet process knows it: the workload, or its node's own processes."""
+        self._patterns = self._patterns_of(self._learner)
 
     def _sender(self) -> EndpointID | None:
         source = self._question.source
@@ -91,13 +94,25 @@ class _Explainer:
         holder = self._world.endpoint_at(source)
         return None if holder is None else holder.endpoint
 
+    def _host(self) -> EndpointID | None:
+        """Who learns for the node's own processes, where one of them sends."""
+        source, hosts = self._question.source, self._facts.state.host_endpoints.values()
+        is_own = source in self._facts.state.own_addresses
+        named = (one.endpoint for one in hosts if is_own or one.endpoint.id == source)
+        return next((host_learner(one.node) for one in named), None)
+
     def _patterns_of(self, endpoint: EndpointID | None) -> list[str]:
         state = self._facts.state
-        known = state.endpoints.get(endpoint) if endpoint is not None else None
-        if known is None:
-            return []
         enforced = {policy: sets for policy, sets in naming_policies(state).items() if not is_staged(policy)}
-        return sorted({text for item in domain_sets_of(known, enforced) for text in state.domain_sets[item].patterns})
+        known = state.endpoints.get(endpoint) if endpoint is not None else None
+        if known is not None:
+            found = domain_sets_of(known, enforced)
+        elif endpoint is not None:
+            asked = (policy for host in state.host_endpoints.values() for policy in governing_own(host))
+            found = tuple(one for policy in asked for one in enforced.get(policy, ()))
+        else:
+            return []
+        return sorted({text for item in found for text in state.domain_sets[item].patterns})
 
     # --- paths ---
 
@@ -125,7 +140,7 @@ class _Explainer:
             raise QuestionError(str(error)) from error
         address = packet.destination.address
         reply: Mapping[str, Any] = {"told": (), "refusal": None}
-        if self.endpoint is not None:
+        if self._learner is not None:
             reply = self._ask(address=str(address))
         verdict = judge(self._world, packet, list(_learned(reply["told"])), self._facts.frame)
         answer = of_evaluation(verdict)
@@ -146,7 +161,7 @@ class _Explainer:
 
     def _ask(self, **what: str) -> Mapping[str, Any]:
         try:
-            return self._facts.ask(endpoint=self.endpoint or "", **what)
+            return self._facts.ask(endpoint=self._learner or "", **what)
         except OSError as error:
             return {"told": (), "refusal": None, "failure": str(error)}
 
@@ -156,7 +171,7 @@ class _Explainer:
         """What names have to do with it, the decisive first."""
         if "failure" in reply:
             yield _reason("packet-process-silent", f"what is known of names cannot be told: {reply['failure']}")
-        if self.endpoint is None or answer.egress is None:
+        if self._learner is None or answer.egress is None:
             return
         if reply["refusal"] is not None:
             refusal = reply["refusal"]
@@ -196,7 +211,7 @@ class _Explainer:
             return [_reason("packet-process-silent", f"what is known of names cannot be told: {reply['failure']}")]
         reasons = [{**self._told(entry), "ip": entry["ip"]} for entry in reply["told"]]
         if not any(entry["own"] for entry in reply["told"]):
-            who = self.endpoint or self._question.source
+            who = self._learner or self._question.source
             reasons.append(_reason("never-resolved", f"{who} has never resolved {name}; {self._standing(name)}"))
         return reasons
 
@@ -210,15 +225,15 @@ class _Explainer:
 
     def _never_resolved(self) -> JSONObject:
         if not self._patterns:
-            return _reason("no-domain-rules", f"no rule of {self.endpoint} allows names")
+            return _reason("no-domain-rules", f"no rule of {self._learner} allows names")
         patterns = ", ".join(self._patterns)
-        return _reason("never-resolved", f"{self.endpoint} has never resolved one of its names ({patterns}) to it")
+        return _reason("never-resolved", f"{self._learner} has never resolved one of its names ({patterns}) to it")
 
     def _nearest(self, name: str) -> str:
         if not self._patterns:
-            return f"no rule of {self.endpoint} allows names"
+            return f"no rule of {self._learner} allows names"
         nearest = difflib.get_close_matches(name, self._patterns, n=1, cutoff=0.0)
-        return f"no pattern of {self.endpoint} matches it; the nearest is {nearest[0]}"
+        return f"no pattern of {self._learner} matches it; the nearest is {nearest[0]}"
 
 
 def _reason(code: str, message: str) -> JSONObject:

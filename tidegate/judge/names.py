@@ -2,8 +2,10 @@
 
 {"endpoint": "prod/web", "name": "api.example.com", "ip": "192.0.2.1"}
 {"endpoint": "prod/web", "name": "api.example.com", "ip": "192.0.2.2", "past": true}
+{"endpoint": "host:node-1", "name": "time.example.com", "ip": "192.0.2.3"}
 
-What is past has been used while it lived, and may be used again under rules that give grace.
+`host:` and a node's name are its own processes. What is past has been used while it lived, and may be used again under
+rules that give grace.
 """
 
 from policy.domains import DomainError, DomainName

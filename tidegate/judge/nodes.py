@@ -8,7 +8,7 @@ from policy.auto_hosts import host_endpoints
 from policy.endpoints import workload_endpoints
 from policy.evaluate import Links
 from policy.graph import CalcGraph, applied
-from policy.hosts import Addresses, protected
+from policy.hosts import Addresses, own_addresses, protected
 from policy.resources.metadata import Resource
 from policy.rules import EndpointID, EndpointPolicy, HostEndpointID, HostEndpointPolicy, NodeState
 
@@ -35,6 +35,7 @@ def node_state(resources: Iterable[Resource], node: str, links: Links | None = N
         state,
         endpoints={identity: _found(known) for identity, known in state.endpoints.items()},
         host_endpoints=on_interfaces(state.host_endpoints, (links or {}).get(node, {})),
+        own_addresses=own_addresses((links or {}).get(node, {})) if state.host_endpoints else frozenset(),
     )
 
 

@@ -10,7 +10,7 @@ from policy.evaluate import LearnedName, Links, Packet, Party
 from policy.resources.kube_node import Node
 from policy.resources.metadata import Resource
 from policy.resources.workload import HostEndpoint, WorkloadEndpoint
-from policy.rules import EVERY_INTERFACE, EndpointID, IPAddress
+from policy.rules import EVERY_INTERFACE, EndpointID, IPAddress, host_learner
 from tidegate.judge.errors import ProbeError
 from tidegate.judge.links import paper_links, uplink
 from tidegate.judge.probe import PartyReference, Probe
@@ -77,8 +77,9 @@ class Roster:
         Raises:
             ProbeError: there is no such endpoint.
         """
-        if name.endpoint not in self._endpoints:
-            raise ProbeError("endpoint", f"cannot find {name.endpoint} among the pods and workload endpoints")
+        hosts = {host_learner(host.spec.node) for host in self._hosts.values()}
+        if name.endpoint not in self._endpoints and name.endpoint not in hosts:
+            raise ProbeError("endpoint", f"cannot find {name.endpoint} among the pods, workload and host endpoints")
         return name
 
     def _version(self, probe: Probe) -> int:

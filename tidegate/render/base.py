@@ -11,6 +11,8 @@
     input          3  named-input          likewise
     output         0  filter-output       the host's own packets to workloads: not filtered, but for DNS that the packet
                                           process passes on in a workload's name
+    output    -150  dns-output          the host's own DNS queries, where a host endpoint has rules by names
+    input      110  dns-input           likewise its answers
     postrouting  110  dns-postrouting     DNS answers wait here until their addresses are in the sets
 
 Each stage is a base chain of its own, so that `accept` in a policy means "this stage is passed" and nothing more: no
@@ -28,7 +30,7 @@ from nft.expr import Compare, Field, Lookup, Op
 from nft.model import Chain, Hook, Rule
 from policy.rules import Direction
 from tidegate.config.packets import DenyAction, HostAction, SourceCheck
-from tidegate.render import named, names
+from tidegate.render import host_dns, named, names
 from tidegate.render.copies import copies, held_copies
 from tidegate.render.dns import answer_rules, query_rules
 from tidegate.render.ended import asked_first, ended_chains
@@ -57,6 +59,7 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         Chain("filter-output", (*asked_first(settings), *output_rules(settings)), Hook("filter", "output", 0)),
         *empty_chains(),
         *named.empty_chains(),
+        *host_dns.empty_chains(),
         Chain("dns-postrouting", answer_rules(settings), Hook("filter", "postrouting", 110)),
         Chain(names.NEIGHBOURS, _neighbour_types()),
         Chain(names.DENY_EGRESS, _deny_egress(settings)),
@@ -200,7 +203,7 @@ def _deny_egress(settings: RenderSettings) -> tuple[Rule, ...]:
 def _queue_chains(settings: RenderSettings) -> tuple[Chain, ...]:
     """Only those that are used: a kernel without queues refuses the rule."""
     chains = []
-    if settings.holds_answers:
+    if settings.holds_answers or settings.holds_host_answers:
         to_learner = expr.Queue(settings.answer_queue, bypass=not settings.closes_without_learner)
         chains.append(Chain(names.QUEUE_ANSWERS, (Rule((to_learner,)),)))
     if settings.holds_denied:

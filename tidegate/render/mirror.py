@@ -17,7 +17,7 @@ from policy.rules import (
 )
 from policy.staged import is_staged
 from tidegate.render.outline import Outline, domain_sets, outline
-from tidegate.render.places import HostPlace, asked
+from tidegate.render.places import HostPlace, asked, governing_own
 from tidegate.render.tiers import PolicyList
 
 K = TypeVar("K", bound=Hashable)
@@ -113,6 +113,12 @@ class Mirror:
         """The host endpoint for every interface that no other has: at most one (`policy.hosts.protected`)."""
         found = (one for one in self.lists_of_host if EVERY_INTERFACE in self.hosts[one].endpoint.interfaces)
         return min(found, default=None)
+
+    @property
+    def hosts_have_names(self) -> bool:
+        """Whether a host endpoint's policy allows names to the host's own processes, so that their DNS must be seen."""
+        asked = (policy for host in self.hosts.values() for policy in governing_own(host))
+        return bool(self.naming) and not self.naming.isdisjoint(asked)
 
     def owner(self, interface: str) -> EndpointPolicy | None:
         """The endpoint that has the interface.

@@ -8,9 +8,10 @@ host-forward-out           forward                likewise, at the interface it 
 host-out                   output, postrouting    normal policies, then profiles, then denial
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 
-from policy.rules import EVERY_INTERFACE, Direction, EndpointTier, HostEndpointPolicy
+from policy.rules import EVERY_INTERFACE, Direction, EndpointTier, HostEndpointPolicy, PolicyID
 from tidegate.render.tiers import PolicyList
 
 
@@ -45,6 +46,12 @@ def asked(host: HostEndpointPolicy, place: HostPlace) -> PolicyList | None:
     profiles = host.profiles if place.is_final else ()
     found = PolicyList.ask(_tiers(host, place), profiles, place.direction, is_open=not place.is_final)
     return found if found.is_asked or found.trial.tiers else None
+
+
+def governing_own(host: HostEndpointPolicy) -> Iterator[PolicyID]:
+    """The policies and profiles, staged ones too, whose egress is about what the host's own processes send."""
+    yield from (policy for tier in host.normal for policy in tier.egress)
+    yield from host.profiles
 
 
 def _tiers(host: HostEndpointPolicy, place: HostPlace) -> tuple[EndpointTier, ...]:

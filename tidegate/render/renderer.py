@@ -16,7 +16,7 @@ from typing import assert_never
 from nft.model import Set, Table
 from policy import rules
 from policy.rules import Direction, EndpointID, HostEndpointID, IPSetID
-from tidegate.render import grace, named, names, sets
+from tidegate.render import grace, host_dns, named, names, sets
 from tidegate.render.base import limitable_chains
 from tidegate.render.endpoint import render_chains, render_interface
 from tidegate.render.fragment import EMPTY, Fragment, TableChange, has_elements
@@ -42,8 +42,11 @@ class Renderer:
         self._ledger = Ledger()
         self._members = Members()
         self._base = {
-            chain.name: chain for chain in (*empty_chains(), *named.empty_chains(), *limitable_chains(settings))
-        }
+            chain.name: chain
+            for chain in (
+                *empty_chains(), *named.empty_chains(), *host_dns.empty_chains(), *limitable_chains(settings)
+            )
+        }  # fmt: skip
         """Base chains that parts of the node add to, without them."""
         self._limited: set[str] = set()
         """Interfaces whose packets are limited."""
@@ -97,6 +100,8 @@ class Renderer:
                 self._mirror.put_host(event.endpoint.endpoint.id, event.endpoint)
             case rules.HostEndpointRemoved():
                 self._mirror.put_host(event.id, None)
+            case rules.OwnAddressesUpdated():
+                pass  # for the packet process: rules ask the packet
             case rules.NodeAddressesUpdated():
                 self._note_nodes(event.addresses)
             case _:
@@ -145,14 +150,21 @@ class Renderer:
             self._ledger.put(("endpoint", endpoint), self._endpoint(endpoint))
         for host in dirty.hosts:
             self._ledger.put(("host", host), self._host(host))
-        if dirty.policies:
-            self._ledger.put("named", named.render_named(self._settings) if mirror.binding else EMPTY)
-        if dirty.hosts:
-            self._ledger.put("hosts", self._host_base())
+        self._render_shared(mirror, dirty)
         for interface in dirty.interfaces:
             self._ledger.put(("interface", interface), self._interface(interface))
         self._ledger.put("limits", self._limits())
         mirror.dirty = Dirty()
+
+    def _render_shared(self, mirror: Mirror, dirty: Dirty) -> None:
+        """The base chains that policies and host endpoints fill."""
+        if dirty.policies:
+            self._ledger.put("named", named.render_named(self._settings) if mirror.binding else EMPTY)
+        if dirty.hosts:
+            self._ledger.put("hosts", self._host_base())
+        if dirty.hosts or dirty.policies:
+            has_names = mirror.hosts_have_names
+            self._ledger.put("host-dns", host_dns.render_host_dns(self._settings) if has_names else EMPTY)
 
     def _limits(self) -> Fragment:
         """The base chains, where packets of some interface are limited."""
@@ -207,6 +219,7 @@ class Renderer:
 def events_of(state: rules.NodeState) -> Iterator[rules.GraphEvent]:
     """The state as if all of it had just appeared, in dependency order."""
     yield rules.NodeAddressesUpdated(state.node_addresses)
+    yield rules.OwnAddressesUpdated(state.own_addresses)
     for ip_set, (kind, members) in state.ip_sets.items():
         yield rules.IPSetUpdated(IPSetID(ip_set), kind, members, frozenset())
     for domain_set in state.domain_sets.values():

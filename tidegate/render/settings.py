@@ -108,6 +108,16 @@ class RenderSettings:
         return self.dns_mode in (Mode.DELAY_DNS_RESPONSE, Mode.PROXY) and self.has_queue
 
     @property
+    def holds_host_answers(self) -> bool:
+        """The same of answers to the host's own processes, whose denied packets never wait: unless nothing shall."""
+        return self.dns_mode is not Mode.NO_DELAY and self.has_queue
+
+    @property
+    def asked_mark(self) -> int:
+        """Mark bit of a connection in which the host's own processes ask a trusted server (no packet's mark)."""
+        return self.repeated_mark
+
+    @property
     def intercepts(self) -> bool:
         """Whether any DNS is handed to a listener here."""
         return self.reads_tcp or self.forwards

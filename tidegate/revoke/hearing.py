@@ -8,8 +8,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from nft.model import Key, Table
-from policy.rules import DomainSetID, EndpointID, NodeState
+from policy.rules import DomainSetID, EndpointID, NodeState, host_learner
 from tidegate.render import RenderSettings, render_table
+from tidegate.render.places import governing_own
 from tidegate.revoke.judge import Judge, Server
 from tidegate.revoke.names import Fact, Memory
 from tidegate.revoke.part import askers, owners, part_of
@@ -81,13 +82,15 @@ class Hearing:
 
     def _standing(self, owner: EndpointID, way: Way) -> frozenset[DomainSetID]:
         """None where the policy of before let it through without a name, or where nobody knows that policy."""
-        known = None if self.before is None else self.before.endpoints.get(owner)
-        if self.before is None or known is None or not self.scope.standing:
+        if self.before is None or not self.scope.standing:
             return frozenset()
+        known = self.before.endpoints.get(owner)
+        hosts = [host for host in self.before.host_endpoints.values() if host_learner(host.endpoint.node) == owner]
+        asked = governing(known) if known else {policy for host in hosts for policy in governing_own(host)}
         if self._former is None:
             former = part_of(self.before, self.scope)
             self._former = Judge(render_table(former, self.settings), self.settings, {}, self.servers)
         if not self._former.denial(way):
             return frozenset()
-        used = (domain_sets(policy) for one in governing(known) if (policy := self.before.policies.get(one)))
+        used = (domain_sets(policy) for one in asked if (policy := self.before.policies.get(one)))
         return self.scope.standing & frozenset[DomainSetID]().union(*used)

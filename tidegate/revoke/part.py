@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
-from policy.rules import EndpointID, NodeState
+from policy.rules import EndpointID, NodeState, host_learner
+from tidegate.render.places import governing_own
 from tidegate.revoke.scope import Scope, domain_sets, governing, ip_sets
 from tidegate.revoke.way import Routes, Surroundings
 
@@ -50,13 +51,17 @@ def surroundings(part: NodeState, own: Iterable[bytes], routes: Routes) -> Surro
 
 
 def owners(part: NodeState) -> dict[bytes, EndpointID]:
-    """The workload of each address."""
-    return {
+    """The workload of each address, and who learns for the host of its own."""
+    hosts = {host_learner(host.endpoint.node) for host in part.host_endpoints.values()}
+    own = {address.packed: host for host in hosts for address in part.own_addresses}
+    return own | {
         address.packed: identity for identity, item in part.endpoints.items() for address in item.endpoint.addresses
     }
 
 
 def askers(part: NodeState) -> frozenset[EndpointID]:
-    """The workloads whose rules name names."""
+    """The workloads whose rules name names, and the host."""
     naming = {identity for identity, policy in part.policies.items() if domain_sets(policy)}
-    return frozenset(identity for identity, item in part.endpoints.items() if not naming.isdisjoint(governing(item)))
+    found = frozenset(identity for identity, item in part.endpoints.items() if not naming.isdisjoint(governing(item)))
+    hosts = (host for host in part.host_endpoints.values() if not naming.isdisjoint(governing_own(host)))
+    return found.union(host_learner(host.endpoint.node) for host in hosts)

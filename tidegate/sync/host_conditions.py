@@ -8,24 +8,11 @@ from collections.abc import Iterator
 from policy.rules import EVERY_INTERFACE, HostEndpointPolicy, NodeState
 from tidegate.sync.conditions import Condition, ConditionType
 from tidegate.sync.links import Links
-from tidegate.sync.snapshots import naming_policies
 
 
 def host_conditions(state: NodeState, links: Links) -> list[Condition]:
-    """A condition for each host endpoint that is in force nowhere, or whose rules about names open nothing."""
-    naming = naming_policies(state)
-    found = []
-    for host in state.host_endpoints.values():
-        found += [_condition(host, *said) for said in _idle(host, links)]
-        asked = {policy for tier in host.normal for policy in tier.egress} | set(host.profiles)
-        unlearned = sorted(asked & naming.keys())
-        found += [_condition(host, "NamesNotLearned", _NAMES, policy.name) for policy in unlearned]
-    return found
-
-
-_NAMES = (
-    "its rules about names match no packet of the host's own processes: only workloads' DNS answers are learned from"
-)
+    """A condition for each host endpoint that is in force nowhere."""
+    return [_condition(host, *said) for host in state.host_endpoints.values() for said in _idle(host, links)]
 
 
 def _idle(host: HostEndpointPolicy, links: Links) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,8 @@
 """What the packet process needs of the node's state: endpoints with domain rules, their patterns and sets. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 
 from dnsagent.snapshot import Snapshot, SnapshotEndpoint, SnapshotRule
 from policy.rules import (
@@ -13,14 +14,19 @@ from policy.rules import (
     EndpointPolicy,
     NodeState,
     PolicyID,
+    host_learner,
 )
 from policy.staged import is_staged
 from tidegate.config.forwarder import AskableNames
 from tidegate.config.settings import Settings
 from tidegate.render import names
 from tidegate.render.grace import grace_seconds
+from tidegate.render.places import governing_own
 from tidegate.render.settings import RenderSettings
 from tidegate.sync.forwarding import forwarder_options
+
+_LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+"""What the kernel has a process speak from to a stub on a loopback address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,7 @@ class SnapshotBuilder:
             for identity, (item, wanted) in self._users.items()
             if (sets := tuple(one for one in wanted if one in state.domain_sets))
         }
+        endpoints |= {host.id: host for host in self._host(state)}
         used = {rule for endpoint in endpoints.values() for rule in endpoint.rules}
         settings, render = self._given.settings, self._given.render
         return Snapshot(
@@ -115,6 +122,23 @@ class SnapshotBuilder:
             max_hold_seconds=settings.dns_packets_nfqueue_max_hold_seconds,
             max_denied_hold_seconds=settings.dns_policy_nfqueue_max_hold_seconds,
         )
+
+    def _host(self, state: NodeState) -> Iterator[SnapshotEndpoint]:
+        """The node's own processes, as one client that has the names of all host endpoints.
+
+        Each set belongs to a rule, and a rule is asked by its own host endpoints alone.
+        """
+        asked = dict.fromkeys(policy for host in state.host_endpoints.values() for policy in governing_own(host))
+        named = dict.fromkeys(one for policy in asked if policy in self._naming for one in self._naming[policy].sets)
+        rules = tuple(one for one in named if one in state.domain_sets)
+        if rules and state.own_addresses:
+            yield SnapshotEndpoint(
+                id=host_learner(next(iter(state.host_endpoints.values())).endpoint.node),
+                interface_name="",
+                addresses=tuple(sorted(state.own_addresses, key=lambda address: (address.version, int(address)))),
+                rules=tuple(map(str, rules)),
+                asks_from=_LOOPBACK,
+            )
 
     def _is_proxied(self, endpoint: EndpointPolicy, proxied: set[PolicyID]) -> bool:
         governing = (*(policy for tier in endpoint.tiers for policy in tier.egress), *endpoint.profiles)
