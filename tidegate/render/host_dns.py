@@ -4,9 +4,9 @@
     input    110  dns-input    the answer to one: waits until its addresses are in the sets, as answers to workloads do
 
 Questions are seen before destination NAT and answers behind what undoes it, as the processes see them. A stub on a
-loopback address is a server like others. What the packet process itself asks has a mark (the agent's in a workload's
-name, that of held packets in its own, which nothing else looks at here) and is left alone, with its answers: those are of
-connections that were never marked. Only UDP is read.
+loopback address is a server like others. What the packet process itself asks is left alone, with its answers: it has a
+mark (the agent's in a workload's name; in its own that of held packets, which nothing else looks at here), so that its
+connections are never marked. Only UDP is read.
 
 The mark is one of the connection. No packet of another connection pays more than the look at it.
 """
