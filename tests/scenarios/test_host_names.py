@@ -43,7 +43,7 @@ class Names:
         """Connects with exactly one SYN on the far side."""
         before = self.wire.syns(address, port)
         self.stage.passes(self.stage.lab.node, ip_address(address), port)
-        time.sleep(0.02)  # the observer's moment
+        self.stage.until(lambda: self.wire.syns(address, port) > before, "the observer has seen the SYN")
         assert self.wire.syns(address, port) - before == 1
 
     def denied(self, address, port=80):
@@ -90,11 +90,8 @@ def test_no_first_packet_is_lost(names):
     for number in range(40, 60):
         address = FAR[4].format(number)
         names.server.address(f"n{number}.first.test", address, ttl=60)
-        before = names.wire.syns(address, 80)
         assert names.resolve(f"n{number}.first.test") == [address]
-        assert connect(names.stage.lab.node, ip_address(address), 80, 5.0).is_connected
-        time.sleep(0.01)
-        assert names.wire.syns(address, 80) - before == 1
+        names.passes(address)
 
 
 def test_an_address_closes_with_its_ttl_and_its_policy(names):
@@ -178,11 +175,11 @@ def test_a_restart_keeps_what_the_host_learned(names):
 
 def test_grace_is_the_hosts_as_well(names):
     address = FAR[4].format(68)
-    names.server.script("graced.test", "A", Step(answer=[f"graced.test 1 A {address}"]))
+    names.server.script("graced.test", "A", Step(answer=[f"graced.test 3 A {address}"]))
     names.permit("graced.test", grace="60s")
     names.resolve("graced.test")
     names.passes(address)
-    time.sleep(2)
+    time.sleep(4)
     names.passes(address)
 
 

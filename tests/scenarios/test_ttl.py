@@ -113,7 +113,7 @@ def test_d32_each_connection_prolongs_the_grace_and_idleness_ends_it(stage: Stag
 
 def test_grace_outlives_the_packet_process_and_not_its_policy(stage: Stage):
     address, name = stage.fresh4(), "graced.test"
-    stage.server.address(name, address, ttl=1)
+    stage.server.address(name, address, ttl=3)
     graced = {"dns.tidegate.io/grace": "60s"}
     stage.permit("ep1", name, annotations=graced)
     stage.permit("ep2", name, annotations=graced)
@@ -121,7 +121,7 @@ def test_grace_outlives_the_packet_process_and_not_its_policy(stage: Stage):
     for pod in ("ep1", "ep2"):
         stage.resolve(pod, name)
         stage.assert_passes(pod, address)
-    since.at(2)
+    since.at(4)
     stage.replace_packet_process()
     stage.agent.stop()
     stage.start_agent()
