@@ -1,12 +1,15 @@
 """Answers from zone data, through dnslib: for the resolver, the demo and everything off the packet path."""
 
+import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import dnslib
 
 from dnsagent.forward.zones import ZoneRecord
 from dnsagent.match import wire_key
+from policy.domains import DomainName
 
 DEFAULT_TTL_SECONDS = 60
 
@@ -96,3 +99,59 @@ def _zone_record(record: dnslib.RR) -> ZoneRecord:
     target = wire_key(tuple(map(bytes.lower, record.rdata.label.label))) if record.rtype == dnslib.QTYPE.CNAME else b""
     owner = wire_key(tuple(map(bytes.lower, record.rname.label)))
     return ZoneRecord(owner, record.rtype, record.ttl, bytes(buffer.data), target)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordSet:
+    """Records of one owner, class and type in an answer section, as people write them."""
+
+    name: str
+    class_: str
+    type: str
+    rdata: tuple[str, ...]
+
+
+_ERRORS = (dnslib.DNSError, ValueError, IndexError, KeyError, AttributeError, TypeError, struct.error, RecursionError)
+"""What dnslib raises for bytes that it cannot read."""
+_OF_A_NAME = frozenset({dnslib.QTYPE.NS, dnslib.QTYPE.CNAME, dnslib.QTYPE.PTR})
+
+
+def record_sets(reply: bytes, max_records: int, max_characters: int) -> tuple[tuple[RecordSet, ...], int]:
+    """The answer section as text, and how many records were left out because there are more.
+
+    Record data longer than `max_characters` are cut off there, and end in three dots.
+
+    Raises:
+        ValueError: the bytes are no DNS message.
+    """
+    # What stands behind the answers is not asked for, and there may be much of it.
+    alone = reply[:8] + bytes(4) + reply[12:]
+    try:
+        records = [(record, _owner(record), _data(record)) for record in dnslib.DNSRecord.parse(alone).rr[:max_records]]
+    except _ERRORS as error:
+        raise ValueError(f"cannot read a DNS message: {error}") from error
+    grouped: dict[tuple[str, str, str], list[str]] = {}
+    for record, owner, data in records:
+        kind = owner, dns_class_name(record.rclass), dns_type_name(record.rtype)
+        grouped.setdefault(kind, []).append(data if len(data) <= max_characters else f"{data[:max_characters]}...")
+    left_out = int.from_bytes(reply[6:8], "big") - len(records)
+    return tuple(RecordSet(*kind, tuple(data)) for kind, data in grouped.items()), left_out
+
+
+def dns_type_name(number: int) -> str:
+    """The mnemonic (IANA), `TYPE123` where it has none that we know (RFC 3597 5)."""
+    return str(dnslib.QTYPE.forward.get(number, f"TYPE{number}"))
+
+
+def dns_class_name(number: int) -> str:
+    """The mnemonic, `CLASS123` where it has none (RFC 3597 5)."""
+    return str(dnslib.CLASS.forward.get(number, f"CLASS{number}"))
+
+
+def _owner(record: dnslib.RR) -> str:
+    return str(DomainName.of(tuple(map(bytes.lower, record.rname.label))))
+
+
+def _data(record: dnslib.RR) -> str:
+    text = str(record.rdata)
+    return text.removesuffix(".") or "." if record.rtype in _OF_A_NAME else text

@@ -1,6 +1,7 @@
 """Answers the control process: what the packet process knows, and what it shall do. Requests and replies are JSON."""
 
 import os
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from ipaddress import ip_address
@@ -22,12 +23,15 @@ from dnsagent.packet_loop import PacketLoop
 from dnsagent.plan import Plan, RulePlan, make_plan
 from dnsagent.plan_change import PlanChange, is_same_policy, plan_change
 from dnsagent.snapshot_file import read_snapshot
+from dnsagent.tap import Sighting
 from policy.domains import DomainName
 from policy.errors import PolicyError
 from reconcile.instant import Instant
 
 PAGE = 100
 """Names in a reply: a millisecond's work, so that no answer waits longer for it."""
+SIGHTINGS = 200
+"""Questions and answers in a reply: a millisecond's work, too."""
 
 
 class Desk:
@@ -60,6 +64,7 @@ class Desk:
             "restore": self._restore,
             "stop": self._stop,
             "succeed": self._succeed,
+            "sightings": self._sightings,
         }
 
     def handle(self, request: Document, memory: dict[str, Any]) -> Document:
@@ -115,6 +120,7 @@ class Desk:
         learner, journal = self._loop.learner, self._loop.journal
         return {
             "forgotten-queries": learner.queries.forgotten,
+            "sightings-lost": learner.tap.lost,
             "forgotten-aliases": learner.aliases.forgotten,
             "forgotten-names": learner.names.forgotten_names,
             "forgotten-addresses": learner.names.forgotten_addresses,
@@ -237,6 +243,20 @@ class Desk:
         self.successor = (program, *arguments)
         self._loop.stop(keeps_sockets=True)
         return {"pid": os.getpid()}
+
+    # --- what passes ---
+
+    def _sightings(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """A page of questions and answers behind the number `after`, which confirms those up to it. See `tap`."""
+        del memory
+        tap = self._loop.learner.tap
+        found, last = tap.fetch(int(request["after"]), SIGHTINGS, self._loop.clock.now())
+        return {
+            "sightings": [shown(each) for each in found],
+            "last": last,
+            "lost": tap.lost,
+            "more": len(found) == SIGHTINGS,
+        }
 
     # --- names ---
 
@@ -378,6 +398,24 @@ def _ended(before: Plan, after: Plan) -> list[bytes]:
         address
         for address, endpoint in before.endpoints.items()
         if address not in after.endpoints or after.endpoints[address].id != endpoint.id
+    ]
+
+
+def shown(sighting: Sighting) -> list[Any]:
+    """As `tidegate.dnslog.sighting` reads it: bytes in base 16 and 64, which are the quickest to write."""
+    opened = sighting.opened
+    return [
+        sighting.kind,
+        sighting.at,
+        sighting.client.hex(),
+        sighting.client_port,
+        sighting.server.hex(),
+        sighting.server_port,
+        b2a_base64(sighting.payload, newline=False).decode("ascii"),
+        sighting.is_stream,
+        sighting.reason,
+        [] if opened is None else list(opened.rules),
+        {} if opened is None else {address.hex(): seconds for address, seconds in opened.lifetimes.items()},
     ]
 
 

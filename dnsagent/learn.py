@@ -28,6 +28,7 @@ from dnsagent.element_table import ElementKey, ElementTable
 from dnsagent.guard import Guard
 from dnsagent.plan import EndpointPlan, Plan, RulePlan
 from dnsagent.queries import Mismatch, PendingQueries
+from dnsagent.tap import ANSWER, QUESTION, Opened, Sighting, Tap
 from reconcile.instant import Instant
 
 MAX_ADDRESSES_PER_ANSWER: Final = 256
@@ -99,6 +100,11 @@ class Learner:
         self._reserved_count = 0
         self.is_alias_only = False
         """Whether the last answer told an alias and no address: it opened nothing, and must survive a restart."""
+        self.tap = Tap()
+        self._refused_for = ""
+        """Why the answer at hand taught nothing, or less than it might."""
+        self._opened: Opened | None = None
+        """What it opened; None where nobody listens, or nothing was opened yet."""
 
     # --- the packet path ---
 
@@ -113,6 +119,8 @@ class Learner:
             return
         self.counters["queries"] += 1
         self.queries.add(_conversation(packet), question.asked, now)
+        if self.tap.is_on:
+            self.show(QUESTION, packet, now)
 
     def note_lost_queries(self, count: int, now: Instant) -> None:
         """The query log dropped copies: for a while a missing question proves nothing."""
@@ -130,9 +138,17 @@ class Learner:
         if (packet.server, packet.server_port) not in self.plan.servers:
             self.note_untrusted(packet, now)
             return []
+        if not self.tap.is_on:
+            return self._judge(packet, now, catch_up)
+        self._refused_for, self._opened = "", None
+        elements = self._judge(packet, now, catch_up)
+        self.show(ANSWER, packet, now, self._refused_for, self._opened)
+        return elements
+
+    def _judge(self, packet: Packet, now: Instant, catch_up: Callable[[Instant], bool] | None) -> list[Element]:
         endpoint = self.plan.endpoints.get(packet.client)
         if endpoint is None:
-            self.counters["unknown-endpoint"] += 1
+            self._refuse("unknown-endpoint")
             return []
         found = self._validated(packet, endpoint, now, catch_up)
         if not found:
@@ -151,6 +167,23 @@ class Learner:
             self.elements.put(element.key, element.deadline)
             count += 1
         self.counters["elements-written"] += count
+
+    def show(self, kind: int, packet: Packet, now: Instant, reason: str = "", opened: Opened | None = None) -> None:
+        """Tells who listens of a question or of an answer; call it only if somebody does."""
+        self.tap.note(
+            Sighting(
+                kind,
+                now,
+                packet.client,
+                packet.client_port,
+                packet.server,
+                packet.server_port,
+                packet.payload,
+                packet.is_stream,
+                reason,
+                opened,
+            )
+        )
 
     def note_untrusted(self, packet: Packet, now: Instant) -> None:
         """An answer of a server that is not believed: remembered, to explain why it opened nothing."""
@@ -180,6 +213,7 @@ class Learner:
         self.queries.expire(now)
         self.names.expire(now)
         self.elements.expire(now)
+        self.tap.expire(now)
 
     def remember(self, packet: Packet, told_at: Instant) -> None:
         """Notes the names of an answer of an earlier life, which was judged then. Opens nothing: see `back_fill`."""
@@ -258,11 +292,11 @@ class Learner:
         try:
             answer = decode_answer(packet.payload)
         except DecodeError:
-            self.counters["malformed"] += 1
+            self._refuse("malformed")
             return []
         reason = _header_reason(answer.flags) if answer.class_ == CLASS_IN else "wrong-class"
         if reason is not None:
-            self.counters[reason] += 1
+            self._refuse(reason)
             return []
         conversation = _conversation(packet)
         mismatch = self.queries.take(conversation, answer.asked, now)
@@ -272,16 +306,16 @@ class Learner:
             if again is None or mismatch is not Mismatch.LATE:
                 mismatch = again
         if mismatch is not None and not self._is_excused(mismatch, now):
-            self.counters[mismatch] += 1
+            self._refuse(mismatch)
             self._note_refused(endpoint, mismatch, answer, now)
             return []
         if not self.plan.snapshot.learns_hints:
             answer.hints.clear()
         found, troubles, alias = resolve(answer)
         for trouble in troubles:
-            self.counters[trouble] += 1
+            self._refuse(trouble)
         if len(found) > MAX_ADDRESSES_PER_ANSWER:
-            self.counters["cap-answer"] += 1
+            self._refuse("cap-answer")
             found = found[:MAX_ADDRESSES_PER_ANSWER]
         if alias is not None:
             self._note_alias(endpoint, alias, now)
@@ -320,15 +354,27 @@ class Learner:
                 if guard is None or (guard is Guard.PRIVATE and rule.allow_private):
                     full = self._open(rule, endpoint, address, now + rule.lifetime(ttl), now, elements)
                     if full:
+                        self._refused_for = full
                         self.refusals.note(endpoint.id, address, full, names[0], now)
+                    elif self.tap.is_on:
+                        self._note_opened(rule, address, ttl)
                 elif address not in refused:
                     refused.add(address)
-                    self.counters[guard] += 1
+                    self._refuse(guard)
                     self.refusals.note(endpoint.id, address, guard, names[0], now)
             if len(refused) >= MAX_REFUSALS_PER_ANSWER:
-                self.counters["cap-refused"] += 1
+                self._refuse("cap-refused")
                 break
         return elements
+
+    def _refuse(self, reason: str) -> None:
+        self.counters[reason] += 1
+        self._refused_for = reason
+
+    def _note_opened(self, rule: RulePlan, address: bytes, ttl: int) -> None:
+        if self._opened is None:
+            self._opened = Opened()
+        self._opened.note(rule.id, address, rule.lifetime(ttl))
 
     def _note_names(self, endpoint: EndpointPlan, server: bytes, found: list[Resolved], told_at: Instant) -> None:
         """Remembers what the endpoint was told, selected by policy or not."""

@@ -76,6 +76,8 @@ class Reply(NamedTuple):
 
     asker: Asker
     data: bytes
+    refused_for: str = ""
+    """The rule of questions by which it was not asked, if it was not."""
 
 
 class Send(NamedTuple):

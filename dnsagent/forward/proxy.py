@@ -27,6 +27,7 @@ from dnsagent.match import PatternIndex, labels_of
 from dnsagent.plan import EndpointPlan
 from dnsagent.poller import Poller
 from dnsagent.snapshot import ForwarderOptions, Snapshot, Upstream
+from dnsagent.tap import ANSWER, QUESTION
 from dnsagent.transparent import datagram_listener, destination_of, speaker
 from policy.domains import DomainName, DomainPattern
 from reconcile.clock import Clock
@@ -305,7 +306,9 @@ class Proxy:
         refused = self._refused(asked, endpoint, now)
         if refused is not None:
             self._counters[f"proxy-refused-{refused.reason}"] += 1
-            return [Reply(asker, refused.reply)]
+            if self._learner.tap.is_on:
+                self._learner.show(QUESTION, self._packet(asker, data), now)
+            return [Reply(asker, refused.reply, f"forwarder-{refused.reason}")]
         self._learner.note_query(self._packet(asker, data), now)
         local = self._zones.answer(asked)
         if local is not None:
@@ -370,9 +373,15 @@ class Proxy:
         """Sends the replies that are ready, when what they teach is in the kernel: one transaction for all of them."""
         while self._ready:
             replies, self._ready = self._ready, []
-            positive = [self._packet(asker, data) for asker, data in replies if data[3] & 15 == Rcode.NOERROR]
+            positive = [
+                self._packet(asker, data)
+                for asker, data, refused_for in replies
+                if data[3] & 15 == Rcode.NOERROR and not refused_for
+            ]
             self._learn(positive, now)
-            for asker, data in replies:
+            for asker, data, refused_for in replies:
+                if self._learner.tap.is_on and (refused_for or data[3] & 15 != Rcode.NOERROR):
+                    self._learner.show(ANSWER, self._packet(asker, data), now, refused_for or "negative")
                 if data[3] & 15 == Rcode.NXDOMAIN:
                     self._note_unknown(asker)
                 if isinstance(asker.reply_to, Conversation):

@@ -208,6 +208,7 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("captures", agent.capturer.run())
     start("flows", agent.flows.run())
     start("logs", agent.logs.run())
+    start("DNS log", agent.dns.run())
     start("memory", _set_memory_aside(agent))
     start("resolvers", _watch_resolvers(run))
     if agent.encryption is not None:

@@ -61,6 +61,17 @@ class PacketStatus:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SightingPage:
+    """Questions and answers, as `dnsagent.desk.shown` writes them."""
+
+    sightings: Sequence[Sequence[Any]]
+    last: int
+    """The number of the latest of them; asking for those behind it confirms them."""
+    lost: int
+    has_more: bool
+
+
 class PacketClient:
     """Speaks to the packet process of one state directory."""
 
@@ -165,6 +176,13 @@ class PacketClient:
             for entry in self._link.names(endpoint, past=True)
             if entry["name"]
         ]
+
+    def sightings(self, after: int) -> "SightingPage":
+        """Questions and answers that passed behind that number, and it listens for more. Raises as `status`."""
+        reply = self._link.call("sightings", after=after)
+        return SightingPage(
+            sightings=reply["sightings"], last=int(reply["last"]), lost=int(reply["lost"]), has_more=bool(reply["more"])
+        )
 
     def explain(self, **question: str) -> dict[str, Any]:
         """What it knows about an address or a name, as an endpoint sees it. Raises as `status`."""

@@ -28,6 +28,7 @@ from reconcile.clock import SystemClock
 from tidegate.agent.capturer import Capturer
 from tidegate.agent.commits import CommitFeed
 from tidegate.agent.connections import KernelConnections
+from tidegate.agent.dns_keeper import DnsKeeper
 from tidegate.agent.encryption_task import EncryptionTask, encryption_task
 from tidegate.agent.ended import KernelSets
 from tidegate.agent.feeders import Feeders
@@ -69,6 +70,7 @@ class Agent:
     capturer: Capturer
     flows: FlowKeeper
     logs: LogKeeper
+    dns: DnsKeeper
     commits: CommitFeed
     knowledge: Knowledge
     conditions: Conditions
@@ -152,6 +154,9 @@ def build(settings: Settings, features: Features) -> Agent:
         clock=clock,
     )
     encryption = encryption_task(situation, desired, conditions, clock)
+    dns = DnsKeeper(
+        situation=situation, desired=desired, loop=loop, packets=packets, conditions=conditions, clock=clock
+    )
     flows = FlowKeeper(situation, desired, loop, packets, conditions, clock)
     command = PacketCommand(packet_command(situation.state), situation.version)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
@@ -165,7 +170,7 @@ def build(settings: Settings, features: Features) -> Agent:
             loop=loop,
             conditions=conditions,
             clock=clock,
-            listeners=(capturer.on_update, flows.on_update),
+            listeners=(capturer.on_update, flows.on_update, dns.on_update),
             on_change=(lambda: None) if encryption is None else encryption.note_change,
         ),
         loop=loop,
@@ -174,6 +179,7 @@ def build(settings: Settings, features: Features) -> Agent:
         capturer=capturer,
         flows=flows,
         logs=logs,
+        dns=dns,
         commits=CommitFeed(loop, monitor, count, parts.thread, clock),
         knowledge=Knowledge(
             situation=situation,
@@ -184,8 +190,8 @@ def build(settings: Settings, features: Features) -> Agent:
             packets=packets,
             revoker=revoker,
             encryption=encryption,
-            others={**capturer.queries, **flows.queries, **logs.queries},
-            other_counters=lambda: {**flows.counters, **logs.counters},
+            others={**capturer.queries, **flows.queries, **logs.queries, **dns.queries},
+            other_counters=lambda: {**flows.counters, **logs.counters, **dns.counters},
         ),
         conditions=conditions,
         thread=parts.thread,

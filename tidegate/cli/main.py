@@ -36,6 +36,7 @@ COMMANDS = {
     "flows": Entry("flows", "flows"),
     "top": Entry("top", "top"),
     "logs": Entry("logs", "logs"),
+    "dns": Entry("dns", "dns"),
     "capture": Entry("capture", "capture"),
     "doctor": Entry("doctor", "doctor"),
     "demo": Entry("demo", "demo"),

@@ -46,6 +46,12 @@ def say_out(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
+def say_now(line: str) -> None:
+    """The same for streams: whoever reads a pipe has it at once."""
+    say_out(line)
+    sys.stdout.flush()
+
+
 def say(line: str) -> None:
     """Prints a line for people to standard error."""
     sys.stderr.write(line + "\n")

@@ -141,6 +141,17 @@ def path() -> Kind[Path | None]:
     return Kind("path", parse, lambda value: None if value is None else str(value))
 
 
+def directory() -> Kind[Path]:
+    """A path that must be given."""
+
+    def parse(raw: object) -> Path:
+        if not isinstance(raw, str | Path) or not str(raw):
+            raise ValueError(f"{raw!r} is not a path")
+        return Path(raw)
+
+    return Kind("path", parse, str)
+
+
 def network() -> Kind[IPv4Network | IPv6Network]:
     """A network or an address; host bits must be zero, for a slip there is likely a slip elsewhere."""
 

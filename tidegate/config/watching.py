@@ -54,6 +54,42 @@ class WatchSettings:
         "flowLogsMaxBytes", _WATCH, kinds.integer(1 << 20, 1 << 44), 1 << 30,
         "Of the file of records; when it is full the oldest go.",
     )  # fmt: skip
+    dns_logs_file_enabled: bool = knob(
+        "dnsLogsFileEnabled", _WATCH, kinds.boolean(), False,
+        "Keep records of the questions of workloads that have rules about names, and of the trusted servers' answers.",
+    )  # fmt: skip
+    dns_logs_file_directory: Path = knob(
+        "dnsLogsFileDirectory", _WATCH, kinds.directory(), Path("/var/log/calico/dnslogs"),
+        "Where they are written: dns.log, and dns.log.1 and so on before it.",
+    )  # fmt: skip
+    dns_logs_file_aggregation_kind: int = knob(
+        "dnsLogsFileAggregationKind", _WATCH, kinds.integer(0, 1), 1,
+        "0 tells of each client; 1 adds up clients whose names have the beginning of one owner.",
+    )  # fmt: skip
+    dns_logs_file_include_labels: bool = knob(
+        "dnsLogsFileIncludeLabels", _WATCH, kinds.boolean(), True,
+        "The labels of clients and servers are in the records; of clients that are added up, those that all have.",
+    )  # fmt: skip
+    dns_logs_file_max_file_size_mb: int = knob(
+        "dnsLogsFileMaxFileSizeMB", _WATCH, kinds.integer(1, 1 << 20), 100,
+        "Of the file, in millions of bytes; then the next one begins. A record is never cut.",
+    )  # fmt: skip
+    dns_logs_file_max_files: int = knob(
+        "dnsLogsFileMaxFiles", _WATCH, kinds.integer(1, 1000), 5, "Files in all; the oldest goes."
+    )
+    dns_logs_file_per_node_limit: int = knob(
+        "dnsLogsFilePerNodeLimit", _WATCH, kinds.integer(0, 1 << 31), 0,
+        "Most records of an interval; what is in none is counted in a record of type UNLOGGED. 0 is no limit but "
+        "50,000.",
+    )  # fmt: skip
+    dns_logs_flush_interval_seconds: float = knob(
+        "dnsLogsFlushInterval", _WATCH, kinds.duration(least_seconds=0.2), 300.0,
+        "How often records are written; what is the same in between is added up in one.",
+    )  # fmt: skip
+    dns_logs_latency: bool = knob(
+        "dnsLogsLatency", _WATCH, kinds.boolean(), True,
+        "Records tell how long answers took, as the packet process saw them pass.",
+    )  # fmt: skip
     capture_dir: Path | None = knob(
         "captureDir", _WATCH, kinds.path(), Path("/var/log/tidegate/pcap"),
         "Where the packets that PacketCaptures ask for are written, in <namespace>/<capture>.",

@@ -40,6 +40,8 @@ class ConditionType(StrEnum):
     """Open connections are those that policy allows. Not there where they are kept whatever policy says."""
     LOG_RECORDS = "LogRecords"
     """Records of Log rules are read and written. Not there where they go to the kernel's log."""
+    DNS_LOGS = "DNSLogs"
+    """Questions and answers are recorded. Not there where nobody asked for it."""
     ENCRYPTION = "Encryption"
     """The WireGuard device of a version of IP is as configured. Not there where none is wanted."""
     NOT_ENCRYPTED = "NotEncrypted"
