@@ -65,6 +65,7 @@ class Desk:
             "stop": self._stop,
             "succeed": self._succeed,
             "sightings": self._sightings,
+            "end-sightings": self._end_sightings,
         }
 
     def handle(self, request: Document, memory: dict[str, Any]) -> Document:
@@ -257,6 +258,12 @@ class Desk:
             "lost": tap.lost,
             "more": len(found) == SIGHTINGS,
         }
+
+    def _end_sightings(self, request: Document, memory: dict[str, Any]) -> dict[str, Any]:
+        """Nobody wants to know of what passes."""
+        del request, memory
+        self._loop.learner.tap.end()
+        return {}
 
     # --- names ---
 

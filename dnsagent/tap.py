@@ -1,7 +1,8 @@
 """What passes the packet process, for whoever logs it: questions and answers, in their order, until they are fetched.
 
 Off unless somebody fetches: whoever does says so by doing it, and is forgotten `LEASE_SECONDS` after the last time.
-Then a question or an answer costs the look at `is_on` and nothing else. On, messages are neither read nor copied here. What finds no room is counted and gone; nothing ever waits for who fetches.
+Then a question or an answer costs the look at `is_on` and nothing else. On, messages are neither read nor copied here.
+What finds no room is counted and gone; nothing ever waits for who fetches.
 """
 
 from collections import deque
@@ -118,11 +119,19 @@ class Tap:
         found = [each for each, _ in zip(self._sightings, range(most), strict=False)]
         return found, self._confirmed + len(found)
 
+    def end(self) -> None:
+        """Nobody wants to know any more: what waits is not missed."""
+        self.is_on = False
+        self._clear()
+
     def expire(self, now: Instant) -> None:
         """Stops listening when nobody has come for so long; what waits is lost."""
         if self.is_on and now > self._until:
             self.is_on = False
             self.lost += len(self._sightings)
-            self._confirmed += len(self._sightings)
-            self._sightings.clear()
-            self._bytes = 0
+            self._clear()
+
+    def _clear(self) -> None:
+        self._confirmed += len(self._sightings)
+        self._sightings.clear()
+        self._bytes = 0

@@ -130,3 +130,12 @@ def test_it_is_written_so_that_it_can_be_read():
     written = shown(asked)
     assert base64.b64decode(written[6]) == query("a.test")
     assert written[2] == packed("10.0.1.2").hex()
+
+
+def test_who_says_that_it_is_enough_misses_nothing():
+    stage = listening(rule("r", "a.test"))
+    stage.ask("a.test")
+    stage.learner.tap.end()
+    stage.ask("a.test", identifier=9)
+    assert (stage.learner.tap.is_on, stage.learner.tap.lost) == (False, 0)
+    assert seen(stage) == []

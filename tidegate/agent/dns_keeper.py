@@ -1,6 +1,7 @@
 """Fetches what passed the packet process where somebody wants to know, and keeps the log of it (`tidegate.dnslog`)."""
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import final
 
@@ -60,6 +61,7 @@ class DnsKeeper:
         self._log = DnsLog(_options(settings), _file(settings), clock.wall())
         self._next_flush = Instant(clock.now() + self._interval)
         self._followed_until = Instant(0.0)
+        self._is_listening = False
         self._updates = 0
         self._about: tuple[object, ...] = ()
         """What `_parties` was made of."""
@@ -81,12 +83,16 @@ class DnsKeeper:
                 await self._look()
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
-            await asyncio.to_thread(self._log.close, self._clock.wall())
+            await asyncio.to_thread(self._finish)
 
     async def _look(self) -> None:
         if self._is_enabled or self._clock.now() < self._followed_until:
+            self._is_listening = True
             self._renew_parties()
             await asyncio.to_thread(self._fetch)
+        elif self._is_listening:
+            self._is_listening = False
+            await asyncio.to_thread(self._end)
         if self._is_enabled and self._clock.now() >= self._next_flush:
             self._next_flush = Instant(self._clock.now() + self._interval)
             await asyncio.to_thread(self._log.flush, self._clock.wall())
@@ -113,6 +119,15 @@ class DnsKeeper:
             self._log.take(_read(page), self._parties, self._clock.now(), self._clock.wall())
             if not page.has_more:
                 return
+
+    def _end(self) -> None:
+        with contextlib.suppress(LinkError):  # then it ends by itself
+            self._packets.end_sightings()
+
+    def _finish(self) -> None:
+        if self._is_enabled and self._packets.is_alive:
+            self._fetch()
+        self._log.close(self._clock.wall())
 
     def _note_losses(self, page: SightingPage) -> None:
         if page.lost < self._lost:  # another packet process counts from zero

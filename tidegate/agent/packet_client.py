@@ -184,6 +184,10 @@ class PacketClient:
             sightings=reply["sightings"], last=int(reply["last"]), lost=int(reply["lost"]), has_more=bool(reply["more"])
         )
 
+    def end_sightings(self) -> None:
+        """It need not listen any more. Raises as `status`."""
+        self._link.call("end-sightings")
+
     def explain(self, **question: str) -> dict[str, Any]:
         """What it knows about an address or a name, as an endpoint sees it. Raises as `status`."""
         return self._link.call("explain", **question)
