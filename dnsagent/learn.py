@@ -140,7 +140,7 @@ class Learner:
             return []
         if not self.tap.is_on:
             return self._judge(packet, now, catch_up)
-        self._refused_for, self._opened = "", None
+        self._begin_verdict()
         elements = self._judge(packet, now, catch_up)
         self.show(ANSWER, packet, now, self._refused_for, self._opened)
         return elements
@@ -366,6 +366,10 @@ class Learner:
                 self._refuse("cap-refused")
                 break
         return elements
+
+    def _begin_verdict(self) -> None:
+        """Apart from `judge`: an assignment there would have the compiler believe that nothing is ever opened."""
+        self._refused_for, self._opened = "", None
 
     def _refuse(self, reason: str) -> None:
         self.counters[reason] += 1
