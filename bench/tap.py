@@ -2,8 +2,8 @@
 
     python -m bench.tap
 
-One process, no kernel; microseconds for a question with its answer of two addresses, which are open already. The best of
-several rounds: what else the machine does only adds.
+One process, no kernel; microseconds for a question with its answer of two addresses, which are open already. The best
+of several rounds: what else the machine does only adds.
 """
 
 import time
