@@ -1,8 +1,10 @@
 """Scenarios D38 to D57 about size: names and addresses without end cost nobody else anything."""
 
+import json
 import random
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -16,61 +18,91 @@ def _elements(stage: Stage) -> int:
     return int(stage.agent.get("status")["counts"]["learned addresses"])
 
 
+def _in_kernel(stage: Stage) -> int:
+    """Elements of the learned sets that the kernel has and has not expired."""
+    listed = json.loads(stage.lab.node.command("nft", "-j", "list", "table", "inet", "tidegate"))["nftables"]
+    learned = (item["set"] for item in listed if "set" in item and item["set"]["name"].startswith(("d4-", "d6-")))
+    return sum(len(each.get("elem", ())) for each in learned)
+
+
+def _resident_kib(stage: Stage) -> int:
+    """Memory of the packet process."""
+    status = Path(f"/proc/{stage.agent.get('status')['packets']['pid']}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])
+
+
 def test_d38_names_that_change_with_every_answer_keep_a_steady_size(stage: Stage):
-    """New addresses with a TTL of 2 s, as fast as they come: after two lives of an address nothing grows."""
+    """50 new addresses a second with a TTL of 2 s: the sets hold two seconds' worth, and nothing else grows."""
     stage.permit("ep1", "*.d38.test", annotations={"dns.tidegate.io/ttl-floor": "0s"})
-    rate, lost = 40, 0
+    rate, ttl, lost = 50, 2, 0
     sizes: list[int] = []
-    began = time.monotonic()
-    for number in range(rate * 12):
+    grown_from = 0
+    due = time.monotonic()
+    for number in range(rate * 20):
         name, address = f"n{number % 50}.d38.test", f"2001:db8:1::38:{number:x}"
-        stage.server.script(name, "AAAA", Step(answer=[f"{name} 2 AAAA {address}"]))
+        stage.server.script(name, "AAAA", Step(answer=[f"{name} {ttl} AAAA {address}"]))
         stage.resolve("ep1", name, "AAAA")
-        lost += number % 10 == 0 and not stage.connect("ep1", address, timeout_seconds=0.5).is_connected
-        if number % rate == 0:
-            sizes.append(_elements(stage))
-        time.sleep(max(0.0, began + number / rate - time.monotonic()))
+        lost += not stage.connect("ep1", address, timeout_seconds=0.9).is_connected
+        if number % rate == rate - 1:
+            sizes.append(_in_kernel(stage))
+        if number == rate * 8:
+            grown_from = _resident_kib(stage)
+        due = max(due + 1 / rate, now := time.monotonic())  # what a busy machine has missed is not made up for
+        time.sleep(due - now)
     assert lost == 0
-    assert max(sizes[4:]) <= max(1.5 * max(sizes[2:5]), 6 * rate), sizes
+    assert max(sizes) <= rate * ttl * 1.2, sizes
+    assert _resident_kib(stage) - grown_from < 5 * 1024
 
 
 def test_d40_an_endpoint_at_its_bound_keeps_what_it_has(stage: Stage):
+    """5,000 addresses of one name at a bound of 1,000: the first one, in use all the while, is not among those left out."""
     stage.run_agent(dnsMaxElementsPerEndpoint=1000)
     stage.permit("ep1", "d40.test")
     told: list[str] = []
-    for start in range(0, 1200, 50):
+    for start in range(0, 5000, 50):
         addresses = [f"2001:db8:1::40:{number:x}" for number in range(start, start + 50)]
         stage.server.script("d40.test", "AAAA", Step(answer=[f"d40.test 300 AAAA {each}" for each in addresses]))
         told += stage.resolve("ep1", "d40.test", "AAAA")
-    assert len(told) == 1200
-    assert _elements(stage) == 1000
-    assert stage.connect("ep1", told[0]).is_connected
+        assert stage.connect("ep1", told[0]).is_connected
+    assert len(told) == 5000
+    assert _elements(stage) == _in_kernel(stage) == 1000
+    assert stage.connect("ep1", told[999]).is_connected
     stage.assert_denied("ep1", told[-1])
-    assert stage.counters()["cap-endpoint"] >= 200
+    assert stage.counters()["cap-endpoint"] >= 4000
     assert stage.reasons("ep1", told[-1]) == ["cap-endpoint", "not-open"]
 
 
 def test_d48_ten_thousand_names_slow_no_answer_down(stage: Stage):
+    """10,000 names with four addresses each, then new ones are asked for and connected to as fast as before."""
+    stage.run_agent(dnsMaxElementsPerEndpoint=50_000)
     stage.permit("ep1", "*.d48.test")
 
-    def median_ms(prefix: str) -> float:
+    def took_ms(batch: int) -> list[float]:
         took = []
-        for number in range(200):
-            name = f"{prefix}{number}.d48.test"
-            stage.server.script(name, "AAAA", Step(answer=[f"{name} 300 AAAA 2001:db8:1::48:{number:x}"]))
+        for number in range(300):
+            name, address = f"b{batch}-{number}.d48.test", f"2001:db8:1::48:{batch:x}:{number:x}"
+            stage.server.script(name, "AAAA", Step(answer=[f"{name} 300 AAAA {address}"]))
             started = time.perf_counter()
             stage.resolve("ep1", name, "AAAA")
-            took.append(time.perf_counter() - started)
-        return sorted(took)[100] * 1000
+            took.append((time.perf_counter() - started) * 1000)
+            assert stage.connect("ep1", address, timeout_seconds=0.9).is_connected
+        return sorted(took)
 
-    before = median_ms("a")
-    for start in range(0, 10_000, 200):
-        name = f"p{start}.d48.test"
-        lines = [f"{name} 300 AAAA 2001:db8:1::4:{number:x}" for number in range(start, start + 200)]
+    before = took_ms(0)
+    for number in range(10_000):
+        name = f"p{number}.d48.test"
+        lines = [f"{name} 300 AAAA 2001:db8:1::4:{number * 4 + each:x}" for each in range(4)]
         stage.server.script(name, "AAAA", Step(answer=lines))
         stage.resolve("ep1", name, "AAAA")
-    assert _elements(stage) >= 10_000
-    assert median_ms("b") < before * 1.5 + 0.5
+    assert _elements(stage) >= 40_000
+
+    def is_as_fast(batch: int) -> bool:
+        """Within a fifth on a machine that does nothing else."""
+        after = took_ms(batch)
+        return after[150] < before[150] * 1.5 + 0.5 and after[270] < before[270] * 2 + 2
+
+    # Whoever works beside may slow one look down; ten thousand names would slow every one.
+    assert any(is_as_fast(batch) for batch in range(1, 9))
 
 
 def test_d57_a_neighbours_flood_of_names_forgets_only_its_own(stage: Stage):

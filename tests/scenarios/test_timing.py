@@ -87,14 +87,15 @@ def test_d44_slow_learning_delays_the_connection_and_loses_nothing(stage: Stage,
 
 
 def test_d45_an_answer_is_delivered_unlearned_rather_than_held_too_long(stage: Stage):
-    stage.run_agent(debugDNSResponseDelay="5s", dnsPacketsNfqueueMaxHoldDuration="1s")
+    stage.run_agent(debugDNSResponseDelay="5s", dnsPacketsNfqueueMaxHoldDuration="3s")
     address = stage.fresh4()
     stage.server.address("d45.test", address)
     stage.permit("ep1", "d45.test")
     started = time.perf_counter()
     with stage.counting("held-too-long"):
-        assert stage.resolve("ep1", "d45.test") == [address]
-    assert 0.9 < time.perf_counter() - started < 1.4
+        assert stage.resolve("ep1", "d45.test", timeout_seconds=5.0) == [address]
+    assert 2.8 < time.perf_counter() - started < 4
+    assert address not in stage.lab.node.command("nft", "list", "table", "inet", "tidegate")
     stage.assert_denied("ep1", address)
     stage.until(lambda: stage.connect("ep1", address, timeout_seconds=0.3).is_connected, 10, "it is learned late")
 
@@ -109,13 +110,15 @@ def test_d46_a_neighbours_flood_of_denied_packets_delays_nobody(stage: Stage):
         try:
             assert flood.stdout is not None
             flood.stdout.readline()
-            before = _denied(stage)
+            before, refused = _denied(stage), stage.counters().get("cap-held", 0)
             took = _resolve_and_connect(stage, pairs)
             assert _denied(stage) - before > 1000, "this was no flood"
+            assert stage.counters()["cap-held"] > refused  # its own places are taken, and nobody else's
         finally:
             flood.kill()
     assert _retransmitted(stage, pairs) == 0
     assert statistics.median(took) < 0.02
+    assert statistics.quantiles(took, n=100)[98] < 0.2  # 20 ms on a machine that does nothing else
     assert max(took) < 0.9
 
 
@@ -129,7 +132,7 @@ _FLOOD = """
 import itertools, socket, sys
 print("flooding", flush=True)
 for port in itertools.cycle(range(1024, 60000)):
-    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    client.sendto(b"x", ("203.0.113.250", port))
+    client = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    client.connect_ex(("203.0.113.250", port))  # a SYN of a connection of its own
     client.close()
 """
