@@ -134,6 +134,10 @@ class NameCache:
         """Who has been told anything."""
         return list(self._endpoints)
 
+    def sizes(self) -> list[tuple[str, int, int]]:
+        """Endpoint, names, addresses of all its names together."""
+        return [(endpoint, len(mine.names), mine.size) for endpoint, mine in self._endpoints.items()]
+
     def expire(self, now: Instant, limit: int = 64) -> None:
         """Forgets old names from the unasked end of each endpoint, at most `limit` of each at a time."""
         for mine in self._endpoints.values():

@@ -4,6 +4,7 @@ import os
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from heapq import nlargest
 from ipaddress import ip_address
 from itertools import islice
 from pathlib import Path
@@ -30,6 +31,8 @@ from reconcile.instant import Instant
 
 PAGE = 100
 """Names in a reply: a millisecond's work, so that no answer waits longer for it."""
+TOP = 20
+"""Endpoints with the most addresses, of which metrics tell one by one."""
 SIGHTINGS = 200
 """Questions and answers in a reply: a millisecond's work, too."""
 
@@ -97,7 +100,26 @@ class Desk:
             "tunnels": [] if self._proxy is None else self._proxy.tunnel_report(loop.clock.now()),
             "forwarder": None if self._proxy is None else self._proxy.state,
             "grace": None if self._grace is None else {"pairs": len(self._grace), "full": sorted(self._grace.full)},
+            "dns": self._dns(),
             "tcp_connections": 0 if self._interceptor is None else len(self._interceptor),
+        }
+
+    def _dns(self) -> dict[str, Any]:
+        """What metrics tell of DNS: bounded by the number of servers and `TOP`, whatever is asked."""
+        learner, seconds = self._loop.learner, self._loop.answer_seconds
+        largest = nlargest(TOP, learner.names.sizes(), key=lambda each: each[2])
+        return {
+            "answers": [
+                [str(ip_address(server)), port, rcode, count]
+                for (server, port, rcode), count in learner.answered.items()
+            ],
+            "answer_seconds": {
+                "buckets": seconds.cumulative(),
+                "count": sum(seconds.counts),
+                "sum": seconds.sum,
+            },
+            "pending_queries": len(learner.queries),
+            "endpoints": [list(each) for each in largest],
         }
 
     def _health(self) -> list[dict[str, Any]]:

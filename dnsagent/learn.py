@@ -101,6 +101,8 @@ class Learner:
         self.is_alias_only = False
         """Whether the last answer told an alias and no address: it opened nothing, and must survive a restart."""
         self.tap = Tap()
+        self.answered: Counter[tuple[bytes, int, int]] = Counter()
+        """Answers of trusted servers by packed address, port and code (RFC 1035 4.1.1)."""
         self._refused_for = ""
         """Why the answer at hand taught nothing, or less than it might."""
         self._opened: Opened | None = None
@@ -138,6 +140,8 @@ class Learner:
         if (packet.server, packet.server_port) not in self.plan.servers:
             self.note_untrusted(packet, now)
             return []
+        if len(packet.payload) > 3:
+            self.answered[packet.server, packet.server_port, packet.payload[3] & FLAG_RCODE] += 1
         if not self.tap.is_on:
             return self._judge(packet, now, catch_up)
         self._begin_verdict()
@@ -162,11 +166,13 @@ class Learner:
         """The kernel has acknowledged these; others that were judged before are not in it."""
         self._reserved.clear()
         self._reserved_count = 0
-        count = 0
+        count = six = 0
         for element in elements:
             self.elements.put(element.key, element.deadline)
             count += 1
+            six += len(element.key[1]) == 32
         self.counters["elements-written"] += count
+        self.counters["elements-written-6"] += six
 
     def show(self, kind: int, packet: Packet, now: Instant, reason: str = "", opened: Opened | None = None) -> None:
         """Tells who listens of a question or of an answer; call it only if somebody does."""

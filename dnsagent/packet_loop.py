@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from dnsagent.denied import DeniedPackets
+from dnsagent.histogram import Histogram
 from dnsagent.hold import AnswerPath
 from dnsagent.journal import Journal
 from dnsagent.kernel_sets import KernelSets
@@ -91,6 +92,8 @@ class PacketLoop:
         self.answers = AnswerPath(learner, sets, self.denied, self.counters, self._note_learned)
         self.named = NamedConnections(learner, self.counters)
         """May be replaced before it runs, by one that sends resets."""
+        self.answer_seconds = Histogram()
+        """From reading held answers to their verdicts, which is behind the kernel's word that they are learned."""
         self.services: list[Service] = []
         self._poller = poller
         self._read_queues = read_queues
@@ -168,10 +171,13 @@ class PacketLoop:
     def _on_answers(self, events: int) -> None:
         del events
         assert self.readers.answers is not None
-        now = self.clock.now()
+        now, before = self.clock.now(), self.counters["answers"]
         with self.readers.answers.receive(now, self._most) as batch:
             # Read after the answers, if at all: each answer's question was logged before the answer came.
             self.answers.take(batch, self._copies(now), now)
+        judged = self.counters["answers"] - before
+        if judged:
+            self.answer_seconds.note(self.clock.now() - now, judged)
 
     def _on_log(self, events: int) -> None:
         del events

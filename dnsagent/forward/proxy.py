@@ -380,6 +380,8 @@ class Proxy:
             ]
             self._learn(positive, now)
             for asker, data, refused_for in replies:
+                if refused_for or data[3] & 15 != Rcode.NOERROR:
+                    self._learner.answered[asker.server, asker.server_port, data[3] & 15] += 1
                 if self._learner.tap.is_on and (refused_for or data[3] & 15 != Rcode.NOERROR):
                     self._learner.show(ANSWER, self._packet(asker, data), now, refused_for or "negative")
                 if data[3] & 15 == Rcode.NXDOMAIN:

@@ -18,6 +18,7 @@ from tests.dnsagent.stage import (
     HTTPS,
     OTHER,
     POINTER,
+    SERVER,
     A,
     Stage,
     answer,
@@ -569,3 +570,16 @@ def test_a_chain_of_deputies_costs_no_millisecond():
     turn = iter(learners)
     payload = answer("x.y.z.n1.test", *records, good())
     assert best_seconds(lambda: next(turn).learner.judge(packet(payload), 1000.0)) < 0.001
+
+
+def test_answers_are_counted_by_server_and_code_and_written_addresses_by_family():
+    stage = Stage(rule("r", "*.test"))
+    stage.ask("a.test")
+    stage.judge(answer("a.test", record("a.test", A, 60, "203.0.113.1"), record("a.test", A, 60, "203.0.113.2")))
+    stage.ask("a.test", AAAA, identifier=8)
+    stage.judge(answer("a.test", record("a.test", AAAA, 60, "2001:db8::1"), qtype=AAAA, identifier=8))
+    stage.judge(answer("b.test", flags=0x8183))
+    stage.judge(answer("c.test"), server="192.0.2.9")
+    assert stage.learner.answered == {(packed(SERVER), 53, 0): 2, (packed(SERVER), 53, 3): 1}
+    counters = stage.learner.counters
+    assert (counters["elements-written"], counters["elements-written-6"]) == (3, 1)

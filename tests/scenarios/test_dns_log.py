@@ -10,6 +10,7 @@ import pytest
 
 from tests.lab.scripted import Step, ask_stream
 from tests.scenarios.conftest import Stage
+from tidegate.api.client import ApiClient
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(120)]
 
@@ -208,3 +209,29 @@ def test_nothing_is_fetched_where_nobody_wants_to_know(stage: Stage):
     # Followers of earlier scenarios are forgotten after ten seconds.
     stage.until(is_quiet, 40, "nobody listens any more")
     assert stage.agent.call("dns").stderr.startswith("DNS is recorded while somebody follows")
+
+
+def test_metrics_tell_what_was_answered_learned_and_held(stage: Stage):
+    address = stage.fresh4()
+    stage.server.address("metric.d79.test", address)
+    stage.permit("ep1", "metric.d79.test")
+    stage.resolve("ep1", "metric.d79.test")
+    stage.ask("ep1", "none.d79.test")
+    client = ApiClient(stage.agent.socket)
+
+    def value(start: str) -> float:
+        page = client.text("/metrics").splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in page if line.startswith(start))
+
+    for start in (
+        'tidegate_dns_answers_total{rcode="0",server="10.0.53.53:53"}',
+        'tidegate_dns_answers_total{rcode="3",server="10.0.53.53:53"}',
+        'tidegate_dns_learned_total{family="4"}',
+        'tidegate_dns_unlearned_total{reason="negative"}',
+        "tidegate_dns_answer_seconds_count",
+        "tidegate_dns_answer_seconds_sum",
+        'tidegate_dns_names{endpoint="test/',
+        'tidegate_dns_addresses{endpoint="test/',
+    ):
+        stage.until(lambda start=start: value(start) > 0, 20, start)
+    assert value("tidegate_dns_answer_seconds_bucket") >= value("tidegate_dns_answer_seconds_count")

@@ -140,6 +140,7 @@ class Knowledge:
             pid=status.pid,
             version=status.version,
             counters=status.counters,
+            dns=status.dns,
             forwarder=status.forwarder,
             tunnels=status.tunnels,
             grace=status.grace,

@@ -41,6 +41,8 @@ class PacketStatus:
     """What the forwarder holds."""
     grace: dict[str, Any] | None = None
     """Pairs of endpoint and address that may be used again, and the sets that are full of them."""
+    dns: dict[str, Any] = field(default_factory=dict)
+    """What metrics tell of DNS: `dnsagent.desk`."""
     ailments: tuple[str, ...] = ()
     """Why a queue or the query log is not healthy."""
 
@@ -56,6 +58,7 @@ class PacketStatus:
             tunnels=tuple(reply.get("tunnels", ())),
             grace=reply.get("grace"),
             forwarder=reply.get("forwarder"),
+            dns=reply.get("dns", {}),
             tcp_connections=int(reply.get("tcp_connections", 0)),
             ailments=tuple(str(item["reason"]) for item in reply["health"] if not item["healthy"]),
         )

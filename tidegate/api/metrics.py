@@ -6,6 +6,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from tidegate.api.dns_metrics import dns_metrics
 from tidegate.api.tunnel_metrics import tunnel_metrics
 from tidegate.api.views import StatusView
 
@@ -55,6 +56,7 @@ class _StatusCollector(Collector):
             yield CounterMetricFamily(f"tidegate_{name}", text, value)
         yield from self._limits()
         yield from self._packets()
+        yield from dns_metrics(status.packets)
         yield from tunnel_metrics(self._status.tunnels)
         yield from self._more
 

@@ -59,6 +59,8 @@ class PacketsView:
     queues: Sequence[QueueView] = ()
     forwarder: Mapping[str, object] | None = None
     """What the DNS forwarder holds."""
+    dns: Mapping[str, object] = field(default_factory=dict)
+    """Answers by server and code, seconds that they were held, questions that wait, endpoints with most addresses."""
     tunnels: Sequence[Mapping[str, object]] = ()
     """Domains whose questions look like data in names."""
     grace: Mapping[str, object] | None = None
