@@ -183,6 +183,16 @@ class Refusals:
         self._timer.now = now
         return self._reasons.get((endpoint, address))
 
+    def of_name(self, endpoint: str, name: bytes, now: Instant) -> list[tuple[bytes, str]]:
+        """(address, latest reason) of what answers to a question for the name gave. A walk over all of them: 1 ms."""
+        self._timer.now = now
+        self._reasons.expire()
+        return [
+            (address, reason)
+            for (owner, address), (reason, asked) in self._reasons.items()
+            if owner == endpoint and asked == name
+        ]
+
 
 class _Timer:
     """The time as it was last told: cachetools wants to ask, the core is told."""

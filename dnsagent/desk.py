@@ -417,6 +417,10 @@ class Desk:
             "is_open": is_open,
             "has_domain_rules": endpoint is not None,
             "told": told,
+            "refused": [
+                {"ip": str(ip_address(address)), "reason": reason}
+                for address, reason in ([] if name is None else learner.refusals.of_name(endpoint_id, name, now)[:PAGE])
+            ],
             "refusal": None if refusal is None else {"reason": refusal[0], "name": text_of(refusal[1])},
         }
 

@@ -1,5 +1,6 @@
 """Explanations: the walk, and every reason that names can be."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
@@ -125,3 +126,14 @@ def test_between_workloads_both_sides_are_judged():
 def test_who_does_not_exist_is_told(source, to):
     with pytest.raises(QuestionError, match=r"^cannot|^from|^to"):
         explain(source, to, facts())
+
+
+def test_a_name_whose_answers_were_refused_says_why_and_is_not_called_unresolved():
+    known = facts()
+
+    def ask(**question):
+        return {"told": [], "refusal": None, "refused": [{"ip": API, "reason": "untrusted-server"}]}
+
+    found = explain("a/x", "api.test:443", replace(known, ask=ask))
+    assert found["verdict"] == "deny"
+    assert [(reason["code"], reason["ip"]) for reason in found["reasons"]] == [("untrusted-server", API)]

@@ -133,3 +133,12 @@ def test_refusals_are_remembered_for_an_hour_and_at_most_so_many():
     assert record.find("ep1", (9999).to_bytes(4, "big"), 1.0) == ("unsolicited", b"\1a")
     assert record.find("ep1", bytes(4), 1.0) is None
     assert record.find("ep1", (9999).to_bytes(4, "big"), HISTORY_SECONDS + 1) is None
+
+
+def test_refusals_are_found_by_the_name_that_was_asked_for_an_hour():
+    known = refusals()
+    known.note("ep1", b"a", "late", b"\1a", 0.0)
+    known.note("ep1", b"b", "replay", b"\1b", 0.0)
+    known.note("ep2", b"c", "late", b"\1a", 0.0)
+    assert known.of_name("ep1", b"\1a", 1.0) == [(b"a", "late")]
+    assert known.of_name("ep1", b"\1a", HISTORY_SECONDS + 1) == []

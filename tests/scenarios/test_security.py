@@ -1,5 +1,6 @@
 """Scenarios D49 to D59: answers that must not be believed, and addresses that must not be learned."""
 
+import json
 import random
 import socket
 import struct
@@ -92,6 +93,10 @@ def test_d50_an_untrusted_server_teaches_nothing(stage: Stage):
     assert stage.resolve("ep1", "d50.test", server="10.0.53.66") == [address]
     stage.assert_denied("ep1", address)
     assert stage.reasons("ep1", address)[0] == "untrusted-server"
+    by_name = stage.agent.call("explain", "--from", "test/ep1", "--to", "d50.test:443", "-o", "json", check=False)
+    assert [(item["code"], item["ip"]) for item in json.loads(by_name.stdout)["reasons"]] == [
+        ("untrusted-server", address)
+    ]
 
 
 def _with_identifier(packed: bytes) -> bytes:

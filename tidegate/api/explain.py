@@ -193,7 +193,7 @@ class _Explainer:
         if not self._matching(entry):
             return _reason("no-pattern", f"{name} was resolved to it, but {self._nearest(name)}")
         if left > 0 and not entry["is_open"]:
-            return _reason("not-open", f"{name} was resolved to it, but the address found no room in the kernel's sets")
+            return _reason("not-open", f"{name} was resolved to it, but the address is in none of the kernel's sets")
         if left > 0:
             return _reason("learned", f"{name} was learned from {entry['server']}, {left:.0f} s are left")
         if grace := entry.get("grace_seconds", 0):
@@ -209,8 +209,9 @@ class _Explainer:
         reply = self._ask(name=name)
         if "failure" in reply:
             return [_reason("packet-process-silent", f"what is known of names cannot be told: {reply['failure']}")]
-        reasons = [{**self._told(entry), "ip": entry["ip"]} for entry in reply["told"]]
-        if not any(entry["own"] for entry in reply["told"]):
+        refused = list(_refused(name, reply))[:_MAX_ADDRESSES]
+        reasons = [*refused, *({**self._told(entry), "ip": entry["ip"]} for entry in reply["told"])]
+        if not refused and not any(entry["own"] for entry in reply["told"]):
             who = self._learner or self._question.source
             reasons.append(_reason("never-resolved", f"{who} has never resolved {name}; {self._standing(name)}"))
         return reasons
@@ -239,6 +240,15 @@ class _Explainer:
 def _reason(code: str, message: str) -> JSONObject:
     """A word for programs, a sentence for people."""
     return {"code": code, "message": message}
+
+
+def _refused(name: str, reply: Mapping[str, Any]) -> Iterator[JSONObject]:
+    """Addresses that answers gave the name and that were refused, but for those that other answers gave it too."""
+    own = {entry["ip"] for entry in reply["told"] if entry["own"]}
+    for item in reply.get("refused", ()):
+        if item["ip"] not in own:
+            reason = _reason(item["reason"], f"an answer that gave {name} this address was refused")
+            yield {**reason, "ip": item["ip"]}
 
 
 def _learned(told: Iterable[Mapping[str, Any]]) -> Iterator[LearnedName]:
