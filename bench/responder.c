@@ -1,8 +1,8 @@
 /* A DNS server that is never the bottleneck: answers every A query for every name, as fast as one core can.
  *
  * The answer depends on the name's hash alone: one to five addresses of 11.64.0.0/10, behind zero to three
- * aliases, so that two runs see the same mix.
- *     responder ADDRESS PORT
+ * aliases, so that two runs see the same mix. TTL is 300 s by default; ADDRESSES asks for so many, without aliases.
+ *     responder ADDRESS PORT [TTL [ADDRESSES]]
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -12,7 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { BATCH = 64, SIZE = 1232, HEADER = 12, TTL = 300 };
+enum { BATCH = 64, SIZE = 1232, HEADER = 12, MOST = 50 };
+
+static unsigned ttl = 300, fixed = 0;
 
 static uint8_t in[BATCH][SIZE], out[BATCH][SIZE];
 
@@ -22,8 +24,8 @@ static uint8_t *record(uint8_t *p, unsigned owner, unsigned type, unsigned lengt
     p = put16(p, 0xc000 | owner);
     p = put16(p, type);
     p = put16(p, 1);
-    p = put16(p, 0);
-    p = put16(p, TTL);
+    p = put16(p, ttl >> 16);
+    p = put16(p, ttl);
     return put16(p, length);
 }
 
@@ -40,7 +42,7 @@ static size_t answer(const uint8_t *query, size_t length, uint8_t *reply) {
     reply[2] = 0x81;
     reply[3] = 0x80;
     uint8_t *p = reply + end;
-    unsigned owner = HEADER, aliases = hash % 4, addresses = 1 + (hash >> 8) % 5;
+    unsigned owner = HEADER, aliases = fixed ? 0 : hash % 4, addresses = fixed ? fixed : 1 + (hash >> 8) % 5;
     for (unsigned i = 0; i < aliases; i++) {
         p = record(p, owner, 5, 5);
         owner = p - reply;
@@ -63,7 +65,10 @@ static size_t answer(const uint8_t *query, size_t length, uint8_t *reply) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) return 2;
+    if (argc < 3 || argc > 5) return 2;
+    if (argc > 3) ttl = strtoul(argv[3], NULL, 10);
+    if (argc > 4) fixed = strtoul(argv[4], NULL, 10);
+    if (fixed > MOST) return 2;
     struct sockaddr_in self = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[2]))}, peer[BATCH];
     int one = 1 << 22, fd = socket(AF_INET, SOCK_DGRAM, 0);
     inet_pton(AF_INET, argv[1], &self.sin_addr);
