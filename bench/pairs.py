@@ -62,11 +62,11 @@ def resolve_and_connect(namespace: Namespace, server: str, zone: str, tag: str, 
         while True:
             number = counts[PAIRS]
             if asker is None or number % ASKER_LIFE == 0:
-                asker = _asker(server, asker)
-            address = _address(asker, query(f"{tag}{number}".encode(), suffix, number))
+                asker = open_asker(server, asker)
+            address = ask_address(asker, query(f"{tag}{number}".encode(), suffix, number))
             if address is None:
                 counts[UNANSWERED] += 1
-                asker = _asker(server, asker)
+                asker = open_asker(server, asker)
                 continue
             _connect(address, counts)
             if number % PROBE_EVERY == 0:
@@ -87,19 +87,19 @@ def be_denied(
     held: deque[tuple[float, socket.socket]] = deque()
     start = time.monotonic()
     with namespace.entered():
-        asker = _asker(server, None)
+        asker = open_asker(server, None)
         while True:
             number = counts[PAIRS]
             due = start + number / rate
             time.sleep(max(0.0, due - time.monotonic()))
             tag = tags[number % len(tags)]
-            address = _address(asker, query(f"{tag}{others[tag][PAIRS]}".encode(), suffix, number))
+            address = ask_address(asker, query(f"{tag}{others[tag][PAIRS]}".encode(), suffix, number))
             if address is None:
                 counts[UNANSWERED] += 1
-                asker = _asker(server, asker)
+                asker = open_asker(server, asker)
                 start += ASK_SECONDS
                 continue
-            caller = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            caller = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # noqa: SIM115 - closed when its time is over
             caller.setblocking(False)
             caller.connect_ex((address, PORT))
             held.append((time.monotonic() + HELD_SECONDS, caller))
@@ -108,7 +108,8 @@ def be_denied(
             counts[PAIRS] = number + 1
 
 
-def _asker(server: str, before: socket.socket | None) -> socket.socket:
+def open_asker(server: str, before: socket.socket | None) -> socket.socket:
+    """A socket that asks from a new port; the one before it is closed."""
     if before is not None:
         before.close()
     asker = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -117,7 +118,7 @@ def _asker(server: str, before: socket.socket | None) -> socket.socket:
     return asker
 
 
-def _address(asker: socket.socket, question: bytes) -> str | None:
+def ask_address(asker: socket.socket, question: bytes) -> str | None:
     """The last address of the answer; None where there is none in time."""
     try:
         asker.send(question)

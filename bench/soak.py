@@ -8,7 +8,6 @@ whatever comes first; 1 where a promise is broken.
 
 import argparse
 import json
-import os
 import signal
 import statistics
 import sys
@@ -24,7 +23,7 @@ import yaml
 
 from bench import pairs
 from bench.field import UPSTREAM, build_responder, running, wait_for_dns
-from bench.soak_policies import DENIED, ENDPOINTS, TAGS, ZONE, Policies
+from bench.soak_policies import DENIED, ENDPOINTS, TAGS, ZONE, Policies, resident_mb
 from tidegate.api.client import AgentUnreachableError
 from tidegate.demo.agent import RunningAgent
 from tidegate.demo.lab import Lab
@@ -56,7 +55,6 @@ class Sample:
     packets_descriptors: int
     control_mb: float
     elements: int
-    names: int
 
 
 @dataclass(slots=True)
@@ -183,11 +181,10 @@ class Soak:
                 round(at, 1),
                 self._pairs(),
                 pid,
-                _resident_mb(pid),
-                len(os.listdir(f"/proc/{pid}/fd")),
-                _resident_mb(self.agent.process.pid),
+                resident_mb(pid),
+                len(list(Path(f"/proc/{pid}/fd").iterdir())),
+                resident_mb(self.agent.process.pid),
                 packets["elements"],
-                packets["names"],
             )
         except (AgentUnreachableError, OSError, KeyError, TypeError):
             return
@@ -244,10 +241,8 @@ def broken_promises(result: Result) -> list[str]:
     """What was promised and is not so; fills in the figures that it judges by."""
     samples = [each for each in result.samples if each.at > result.seconds / 5]
     result.packet_processes = len({each.packets_pid for each in result.samples})
-    broken = []
-    for name in ("retransmitted", "late", "failed", "unanswered", "wrong_allows", "elements_left"):
-        if getattr(result, name):
-            broken.append(f"{name}: {getattr(result, name)}")
+    none = ("retransmitted", "late", "failed", "unanswered", "wrong_allows", "elements_left")
+    broken = [f"{name}: {getattr(result, name)}" for name in none if getattr(result, name)]
     if result.denied < DENIED_RATE * result.seconds * 0.9:
         broken.append(f"only {result.denied} denied connections were tried")
     if len(samples) < 6:
@@ -277,11 +272,6 @@ def _load(namespace: Namespace, scratch: Path, table: str) -> None:
 def _hits(namespace: Namespace) -> int:
     listing = json.loads(namespace.command("nft", "-j", "list", "counters"))
     return sum(item["counter"]["packets"] for item in listing["nftables"] if "counter" in item)
-
-
-def _resident_mb(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

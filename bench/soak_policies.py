@@ -1,5 +1,6 @@
 """The soak's resources: five endpoints, the names that four of them may reach, and something that changes."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -75,3 +76,9 @@ def _names(name: str, selector: str, domains: list[str]) -> dict[str, Any]:
 def _ports(port: int) -> dict[str, Any]:
     allow = {"action": "Allow", "protocol": "TCP", "destination": {"nets": ["192.0.2.0/24"], "ports": [port]}}
     return _policy("other", "all()", [allow])
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of the process that is in the machine's."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
