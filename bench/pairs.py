@@ -99,8 +99,8 @@ def be_denied(
                 asker = open_asker(server, asker)
                 start += ASK_SECONDS
                 continue
-            caller = socket.socket(socket.AF_INET, socket.SOCK_STREAM)  # noqa: SIM115 - closed when its time is over
-            caller.setblocking(False)
+            caller = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            caller.settimeout(0)
             caller.connect_ex((address, PORT))
             held.append((time.monotonic() + HELD_SECONDS, caller))
             while held and held[0][0] < time.monotonic():

@@ -184,7 +184,7 @@ class Soak:
                 resident_mb(pid),
                 len(list(Path(f"/proc/{pid}/fd").iterdir())),
                 resident_mb(self.agent.process.pid),
-                packets["elements"],
+                packets["learned addresses"],
             )
         except (AgentUnreachableError, OSError, KeyError, TypeError):
             return
@@ -226,7 +226,7 @@ def _settle(soak: Soak) -> None:
     deadline = time.monotonic() + TTL_SECONDS + 30
     while time.monotonic() < deadline:
         try:
-            soak.result.elements_left = soak.agent.get("status")["packets"]["elements"]
+            soak.result.elements_left = soak.agent.get("status")["packets"]["learned addresses"]
         except (AgentUnreachableError, KeyError, TypeError):
             soak.result.elements_left = -1
         if soak.result.elements_left == 0:
