@@ -1,7 +1,8 @@
 """100,000 live names of four addresses each: `python -m bench.names [--names N]`, as root.
 
-The real agent with its default limits but for the size of the one set that all share, twenty endpoints that are told 5,000 names each; then what the packet process
-keeps in memory, and the round trips of an endpoint of its own before and after. 1 where a target is missed.
+The real agent with its default limits but for the size of the one set that all share, twenty endpoints that are told
+5,000 names each; then what the packet process keeps in memory, and the round trips of an endpoint of its own before
+and after. 1 where a target is missed.
 """
 
 import argparse
@@ -114,14 +115,13 @@ def _measure(agent: RunningAgent, lab: Lab, responder: int, names: int) -> int:
     started = time.monotonic()
     lost = tell(lab, names)
     seconds = time.monotonic() - started
-    packets = agent.get("status")["packets"]
+    status = agent.get("status")
+    elements, counters = status["counts"]["learned addresses"], status["packets"]["counters"]
     full = resident_mb(pid)
     after = p99_us(lab, "after", [pid, responder])
     ratio = statistics.median(after) / statistics.median(before)
-    caps = {name: count for name, count in packets["counters"].items() if "cap-" in name or "forgotten" in name}
-    print(
-        f"{names} names told in {seconds:.1f} s, {lost} unanswered; {packets['learned addresses']} elements; at bounds: {caps}"
-    )
+    caps = {name: count for name, count in counters.items() if "cap-" in name or "forgotten" in name}
+    print(f"{names} names told in {seconds:.1f} s, {lost} unanswered; {elements} elements; bounds: {caps}")
     print(f"resident: {empty:.1f} MB before, {full:.1f} MB with all names (target {RESIDENT_MB:.0f})")
     print(
         f"p99 us before: {_figures(before)}; after: {_figures(after)}; medians' ratio {ratio:.2f} (target {P99_RATIO})"

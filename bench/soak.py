@@ -175,7 +175,8 @@ class Soak:
         """Looks, unless the control process is just coming up."""
         assert self.agent.process is not None
         try:
-            packets = self.agent.get("status")["packets"]
+            status = self.agent.get("status")
+            packets = status["packets"]
             pid = packets["pid"]
             sample = Sample(
                 round(at, 1),
@@ -184,7 +185,7 @@ class Soak:
                 resident_mb(pid),
                 len(list(Path(f"/proc/{pid}/fd").iterdir())),
                 resident_mb(self.agent.process.pid),
-                packets["learned addresses"],
+                status["counts"]["learned addresses"],
             )
         except (AgentUnreachableError, OSError, KeyError, TypeError):
             return
@@ -226,7 +227,7 @@ def _settle(soak: Soak) -> None:
     deadline = time.monotonic() + TTL_SECONDS + 30
     while time.monotonic() < deadline:
         try:
-            soak.result.elements_left = soak.agent.get("status")["packets"]["learned addresses"]
+            soak.result.elements_left = soak.agent.get("status")["counts"]["learned addresses"]
         except (AgentUnreachableError, KeyError, TypeError):
             soak.result.elements_left = -1
         if soak.result.elements_left == 0:
