@@ -47,6 +47,11 @@ class ElementTable:
     def __len__(self) -> int:
         return len(self._deadlines)
 
+    @property
+    def waiting(self) -> int:
+        """Entries in the lists of seconds; at most twice the elements, and a few."""
+        return self._waiting
+
     def deadline(self, key: ElementKey) -> Instant | None:
         """When the kernel will expire it, or did a moment ago; None where it never had it, or expired it long ago."""
         return self._deadlines.get(key)
