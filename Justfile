@@ -52,6 +52,18 @@ fuzz SECONDS="600": setup
     uv sync -q --inexact --group fuzz
     {{python}} -m tests.fuzz {{SECONDS}}
 
+# resolve and connect so many times while policies change and the control process dies; see bench/soak.py (root)
+soak PAIRS="1000000" *ARGS: setup
+    {{python}} -m bench.soak --pairs {{PAIRS}} {{ARGS}}
+
+# so many hours of names that never repeat, in minutes
+turnover HOURS="24" *ARGS: setup
+    {{python}} -m bench.turnover --hours {{HOURS}} {{ARGS}}
+
+# memory and round trips of the packet process at 100,000 names of four addresses (root)
+names *ARGS: setup
+    {{python}} -m bench.names {{ARGS}}
+
 # format the code
 fmt: setup
     {{bin}}/ruff format -q .

@@ -235,7 +235,7 @@ def _settle(soak: Soak) -> None:
         time.sleep(0.2)
     else:
         return
-    soak.result.elements_left = soak.lab.node.command("nft", "list", "table", "inet", "tidegate").count(" expires ")
+    soak.result.elements_left = soak.lab.node.command("nft", "list", "table", "inet", "tidegate").count(" . 11.")
 
 
 def broken_promises(result: Result) -> list[str]:
