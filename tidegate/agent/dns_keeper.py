@@ -110,23 +110,34 @@ class DnsKeeper:
 
     def _fetch(self) -> None:
         for _ in range(MAX_PAGES):
-            try:
-                page = self._packets.sightings(self._last)
-            except LinkError:
-                return  # its own condition says so
-            self._note_losses(page)
-            self._last = page.last
-            self._log.take(_read(page), self._parties, self._clock.now(), self._clock.wall())
-            if not page.has_more:
+            page = self._fetch_page()
+            if page is None or not page.has_more:
                 return
+
+    def _fetch_page(self) -> SightingPage | None:
+        try:
+            page = self._packets.sightings(self._last)
+        except LinkError:
+            return None  # its own condition says so
+        self._note_losses(page)
+        self._last = page.last
+        self._log.take(_read(page), self._parties, self._clock.now(), self._clock.wall())
+        return page
 
     def _end(self) -> None:
         with contextlib.suppress(LinkError):  # then it ends by itself
             self._packets.end_sightings()
 
     def _finish(self) -> None:
-        if self._is_enabled and self._packets.is_alive:
-            self._fetch()
+        """What passes from now on waits for who comes next; what was fetched must be confirmed, or it has it again."""
+        if not self._is_enabled:
+            if self._is_listening:
+                self._end()
+        elif self._packets.is_alive:
+            for _ in range(MAX_PAGES):
+                page = self._fetch_page()
+                if page is None or not page.sightings:
+                    break
         self._log.close(self._clock.wall())
 
     def _note_losses(self, page: SightingPage) -> None:
