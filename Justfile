@@ -47,6 +47,10 @@ oracles-kernel CASES="1000" *ARGS: setup
 vm *PACKAGES: setup
     tests/vm/run.sh {{PACKAGES}}
 
+# resolve and connect a million times while policy changes and the control process is killed every minute (root)
+soak *ARGS: setup
+    @{{python}} -m tests.soak {{ARGS}}
+
 # breed inputs for everything that reads what others write, guided by coverage, for so many seconds together
 fuzz SECONDS="600": setup
     uv sync -q --inexact --group fuzz

@@ -33,6 +33,7 @@ class World:
         self.sets = set()
         self.staged = set()
         self.removed = set()
+        self.chains = set()
 
     def _do(self, name, *what):
         if self.failures.get(name, 0):
@@ -46,6 +47,7 @@ class World:
     def stage(self, change):
         self.staged |= {name for name, item in change.sets.items() if item is not None and item.is_learned}
         self.removed |= {name for name, item in change.sets.items() if item is None}
+        self.chains |= change.chains.keys()
 
     def look(self, commits):
         self.log.append("look")
@@ -161,7 +163,49 @@ def test_sets_come_before_the_snapshot_and_go_after_it(loop, parts, world):
     world.log.clear()
     tell(parts.desired, policy("b.test"))
     rounds(loop)
-    assert world.log == ["apply", "restore 2", "load 2", "apply", "removed"]
+    # Filled under the snapshot of both before any rule asks them; the former go when no snapshot names them.
+    assert world.log == ["apply", "load 1", "apply", "load 2", "apply", "removed"]
+    assert world.sets == learned_sets(loop.progress.in_force.domain_sets)
+
+
+def test_new_sets_are_filled_while_the_rules_ask_the_former_ones(loop, parts, world):
+    tell(parts.desired, workload("x"), policy("a.test"))
+    parts.desired.in_sync()
+    rounds(loop)
+    first = set(world.sets)
+    asked = []
+    world.load, load = lambda snapshot: asked.append((snapshot, set(world.chains))) or load(snapshot), world.load
+    world.chains.clear()
+    tell(parts.desired, policy("b.test"))
+    rounds(loop)
+    (both, chains_then), (after, chains_now) = asked
+    assert not chains_then
+    assert chains_now
+    assert {rule.patterns for rule in both.rules.values()} == {("a.test",), ("b.test",)}
+    assert {rule.patterns for rule in after.rules.values()} == {("b.test",)}
+    assert first.isdisjoint(world.sets)
+
+
+def test_a_change_without_new_names_is_one_transaction_and_one_snapshot(loop, parts, world):
+    tell(parts.desired, workload("x"), policy("a.test"))
+    parts.desired.in_sync()
+    rounds(loop)
+    world.log.clear()
+    tell(parts.desired, workload("y", "10.0.1.3"))
+    rounds(loop)
+    assert world.log == ["apply", "load 2"]
+
+
+@pytest.mark.parametrize("failing", ["apply", "load"])
+def test_policy_does_not_wait_for_new_names_that_cannot_be_prepared(loop, parts, world, failing):
+    tell(parts.desired, workload("x"), policy("a.test"))
+    parts.desired.in_sync()
+    rounds(loop)
+    world.failures[failing] = 1
+    tell(parts.desired, policy("b.test"))
+    rounds(loop)
+    assert f"{failing} fails" in world.log
+    assert loop.progress.is_settled
     assert world.sets == learned_sets(loop.progress.in_force.domain_sets)
 
 

@@ -1,8 +1,9 @@
 """The apply loop: brings the kernel and the packet process to where the documents want them, and keeps them there.
 
     wake (documents, routes, another program's commit, a new packet process, time)
-      -> take the next step      -> table: stage
-      -> table: apply            one transaction, in the kernel's thread
+      -> take the next step
+      -> prepare                 learned sets that are new, filled by the packet process before any rule asks them
+      -> table: stage, apply     one transaction, in the kernel's thread
       -> packets: restore        what a repair lost
       -> packets: load           the snapshot; the sets it names are there
       -> revocation: note        open connections are judged by it, beside the loop
@@ -33,6 +34,7 @@ from reconcile.throttle import Throttle, ThrottleSettings
 from tidegate.render import TableChange
 from tidegate.sync.conditions import Condition, ConditionType
 from tidegate.sync.desired import Step
+from tidegate.sync.overlap import new_sets, overlap
 from tidegate.sync.parts import Parts
 from tidegate.sync.progress import LastApply, Progress
 
@@ -49,6 +51,8 @@ class _Undone:
 
     step: Step | None = None
     """The latest step, until the packet process has its snapshot."""
+    changes: list[TableChange] = field(default_factory=list)
+    """Of the steps that were not staged yet."""
     lost_sets: set[str] = field(default_factory=set)
     """Learned sets that were made anew and await their elements."""
     ended_sets: set[str] = field(default_factory=set)
@@ -153,6 +157,10 @@ class ApplyLoop:
         if self.progress.wanted == 0:
             return
         await self._look()
+        await self._prepare()
+        for change in self._undone.changes:
+            self._parts.table.stage(change)
+        self._undone.changes.clear()
         if self._is_dirty:
             await self._apply()
         await self._restore()
@@ -172,8 +180,8 @@ class ApplyLoop:
         undone.to_cut |= step.given_up
         undone.to_forget |= step.given_up
         progress.wanted, progress.is_settled = step.generation, False
+        undone.changes.append(step.change)
         self._is_dirty = True
-        self._parts.table.stage(step.change)
 
     async def _look(self) -> None:
         """Whether the kernel still has what we wrote."""
@@ -187,8 +195,31 @@ class ApplyLoop:
             await self._blocking(table.resync)
             self._is_refresh_due, self._is_dirty = False, True
 
+    async def _prepare(self) -> None:
+        """Has new learned sets filled before rules ask them. Fails quietly: policy does not wait for names."""
+        undone, latest = self._undone, self._latest
+        # At the beginning the kernel may have rules of an earlier life, which nobody has staged yet.
+        both = None if latest is None or undone.step is None else overlap(latest.snapshot, undone.step.snapshot)
+        if latest is None or undone.step is None or both is None or not undone.changes:
+            return
+        wanted = {name: shape for change in undone.changes for name, shape in change.sets.items() if shape is not None}
+        new = new_sets(latest.snapshot, undone.step.snapshot) & wanted.keys()
+        try:
+            if new:
+                self._parts.table.stage(TableChange(sets={name: wanted[name] for name in new}))
+                await self._write()
+            if await self._blocking(lambda: self._parts.packets.load(both)):
+                undone.lost_sets -= new
+        except (NftError, OSError) as error:
+            self._log.warning("new names may be late", reason=str(error))
+
     async def _apply(self) -> None:
         wanted = self.progress.wanted
+        await self._write()
+        self._note_applied(wanted)
+        self._is_dirty = False
+
+    async def _write(self) -> None:
         report = await self._blocking(self._parts.table.apply)
         self._undone.lost_sets |= report.learned_sets_to_restore
         counters = self.progress.counters
@@ -199,8 +230,6 @@ class ApplyLoop:
             raise report.error
         counters.applies += report.commits > 0
         self._note_repair(report)
-        self._note_applied(wanted)
-        self._is_dirty = False
 
     def _note_repair(self, report: Report) -> None:
         """Others wrote to our table: they said so, or it had to be put right."""
