@@ -219,7 +219,7 @@ class HeldPacket:
 
 @final
 class HeldBatch:
-    """Packets received together; the end of the `with` block decides all that are undecided then."""
+    """Packets received together; the end of the `with` block decides all that are undecided then, and empties it."""
 
     __slots__ = ("_closed", "_ledger", "_other", "_packets", "_yielded")
 
@@ -261,6 +261,9 @@ class HeldBatch:
             ledger.settle(single, None, 0)
         elif packets:
             ledger.settle(single, (packets[-1].id, default) if rest_count else None, rest_count)
+        # Packets know their batch. Without this they and it would keep each other, and the collector, which could
+        # tell, is off where packets are handled.
+        self._packets, self._other = [], []
 
     def decided(self, packet: HeldPacket, verdict: Verdict) -> None:
         """Notes a verdict, for `HeldPacket` alone to call.

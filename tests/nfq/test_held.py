@@ -1,5 +1,6 @@
 """Held packets: whatever happens, each gets exactly one verdict, and the right one."""
 
+import gc
 import itertools
 
 import pytest
@@ -83,6 +84,22 @@ def test_undecided_packets_get_the_default_in_one_message():
     assert bench.kernel.outcome == dict.fromkeys(range(1, 65), ACCEPT)
     assert bench.kernel.batches == 1
     assert bench.counters.accepted == 64
+
+
+def test_a_batch_that_is_over_keeps_nothing():
+    """Packets know their batch; where nobody collects cycles, both must go by their count."""
+    bench = Bench()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(100):
+            with bench.batch(10) as batch:
+                next(iter(batch)).drop()
+        assert len(batch) == 0
+        del batch
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_differing_verdicts_are_not_hit_by_the_batch_verdict():
