@@ -44,7 +44,7 @@ class Told:
     retransmitted_syns: int = 0
     """By the count of the namespace's own kernel, those at what is closed not among them."""
     why: str = ""
-    """What the first failure was."""
+    """What the first failure or late connection was, and when (seconds since 1970)."""
 
 
 class Endpoint:
@@ -78,13 +78,18 @@ class Endpoint:
                 return
         took = time.perf_counter() - started
         self.told.pairs += 1
-        self.told.late += took > LATE_SECONDS
+        if took > LATE_SECONDS:
+            self.told.late += 1
+            self._note(f"{plan.name(self._owner, number)} {_text(packed)} took {took:.3f} s")
         self.told.worst_seconds = max(self.told.worst_seconds, took)
         self._probe(number, started)
 
     def _fail(self, why: str) -> None:
         self.told.failed += 1
-        self.told.why = self.told.why or f"{time.strftime('%H:%M:%S')} {why}"
+        self._note(why)
+
+    def _note(self, why: str) -> None:
+        self.told.why = self.told.why or f"{time.time():.3f} {why}"
 
     def _resolve(self, number: int, version: int) -> bytes | None:
         labels = b"".join(bytes([len(each)]) + each for each in plan.name(self._owner, number).encode().split(b"."))

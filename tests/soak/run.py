@@ -50,12 +50,18 @@ class Outcome:
     """What the soak found."""
 
     seconds: float = 0.0
-    kills: int = 0
+    killed_at: list[float] = field(default_factory=list)
+    """Seconds since 1970, from the kill until it was ready again: two for each."""
     policy_changes: int = 0
     endpoints: list[Told] = field(default_factory=list)
     """The last is the one that is denied everything."""
     far_side: dict[str, Any] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        """How often the control process was killed."""
+        return len(self.killed_at) // 2
 
     @property
     def pairs(self) -> int:
@@ -102,7 +108,7 @@ class Outcome:
 
     def document(self) -> dict[str, Any]:
         """Its JSON."""
-        return asdict(self) | {"pairs": self.pairs, "faults": self.faults()}
+        return asdict(self) | {"pairs": self.pairs, "kills": self.kills, "faults": self.faults()}
 
 
 class Soak:
@@ -143,10 +149,11 @@ class Soak:
         """Ends the control process as a crash does, and starts it again as a supervisor does."""
         process = self.agent.process
         assert process is not None
+        begun = time.time()
         process.kill()
         process.wait()
         self.start_agent()
-        self.outcome.kills += 1
+        self.outcome.killed_at += [begun, time.time()]
 
     def sample(self, seconds: float) -> None:
         """Notes how large the processes are."""
