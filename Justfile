@@ -56,10 +56,6 @@ fuzz SECONDS="600": setup
     uv sync -q --inexact --group fuzz
     {{python}} -m tests.fuzz {{SECONDS}}
 
-# resolve and connect so many times while policies change and the control process dies; see bench/soak.py (root)
-soak PAIRS="1000000" *ARGS: setup
-    {{python}} -m bench.soak --pairs {{PAIRS}} {{ARGS}}
-
 # so many hours of names that never repeat, in minutes
 turnover HOURS="24" *ARGS: setup
     {{python}} -m bench.turnover --hours {{HOURS}} {{ARGS}}

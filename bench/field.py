@@ -3,6 +3,7 @@
 client 10.0.1.2 --- node --- upstream 10.0.53.53   (bench/responder.c; the rivals forward to it from the node)
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -98,6 +99,12 @@ def cpu_seconds(pids: Sequence[int]) -> float:
         for task in Path(f"/proc/{pid}/task").iterdir():
             total += int((task / "schedstat").read_text().split()[0])
     return total / 1e9
+
+
+def resident_mb(pid: int) -> float:
+    """Memory of the process that is in the machine's."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def processes_named(name: str, namespace: Namespace) -> list[int]:

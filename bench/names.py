@@ -18,10 +18,9 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from bench import pairs
-from bench.field import UPSTREAM, build_responder, running, wait_for_dns
+from bench import questions
+from bench.field import UPSTREAM, build_responder, resident_mb, running, wait_for_dns
 from bench.load import round_trips, urgent
-from bench.soak_policies import resident_mb
 from tidegate.demo.agent import RunningAgent
 from tidegate.demo.lab import Lab
 
@@ -50,14 +49,14 @@ def write_resources(directory: Path, lab: Lab) -> None:
 
 def tell(lab: Lab, names: int) -> int:
     """Has every endpoint but the last ask for its share, a few at a time; how many were not answered."""
-    suffix, lost = pairs.wire_name(ZONE), 0
+    suffix, lost = questions.wire_name(ZONE), 0
     for place, pod in enumerate(lab.pods[:-1]):
         with pod.namespace.entered():
-            asker = pairs.open_asker(UPSTREAM, None)
+            asker = questions.open_asker(UPSTREAM, None)
         with asker:
             for start in range(0, names // ENDPOINTS, WINDOW):
                 for number in range(start, start + WINDOW):
-                    asker.send(pairs.query(f"live{place}x{number}".encode(), suffix, number))
+                    asker.send(questions.query(f"live{place}x{number}".encode(), suffix, number))
                 lost += WINDOW - _answers(asker, WINDOW)
     return lost
 

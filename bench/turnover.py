@@ -17,8 +17,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench.pairs import query, wire_name
-from bench.soak_policies import resident_mb
+from bench.field import resident_mb
+from bench.questions import query, wire_name
 from dnsagent.journal import Journal, former
 from dnsagent.learn import Learner, Packet
 from dnsagent.plan import make_plan
