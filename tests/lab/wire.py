@@ -1,10 +1,11 @@
 """What really arrived: counts the first packets of connections on an interface, as tcpdump would see them."""
 
+import select
 import socket
 import struct
 import threading
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from ipaddress import ip_address
 from typing import Self
 
@@ -24,7 +25,8 @@ class Wire:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL))
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self._socket.bind((interface_name, ETH_P_ALL))
-        self._socket.settimeout(0.2)
+        self._socket.setblocking(False)
+        self._reading = threading.Lock()
         self.seen: Counter[tuple[int, str, str, int]] = Counter()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, daemon=True, name="wire")
@@ -47,6 +49,7 @@ class Wire:
         return self._count(UDP, destination, port, source)
 
     def _count(self, protocol: int, destination: str, port: int, source: str | None) -> int:
+        self._drain()  # so that no packet which has come is counted after the question
         wanted = str(ip_address(destination))
         return sum(
             count
@@ -55,13 +58,18 @@ class Wire:
         )
 
     def _loop(self) -> None:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
         while not self._stop.is_set():
-            try:
+            poll.poll(200)
+            self._drain()
+
+    def _drain(self) -> None:
+        with self._reading, suppress(BlockingIOError):
+            while True:
                 data, address = self._socket.recvfrom(256)
-            except TimeoutError:
-                continue
-            if address[2] != PACKET_OUTGOING:
-                self._note(data)
+                if address[2] != PACKET_OUTGOING:
+                    self._note(data)
 
     def _note(self, data: bytes) -> None:
         if data[0] >> 4 == 4:

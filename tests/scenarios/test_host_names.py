@@ -153,6 +153,7 @@ def test_what_the_agent_asks_itself_teaches_the_host_nothing(names):
     reply = ask(names.stage.pod("p1"), "asked.test")
     assert [str(record.rdata) for record in reply.rr] == [address]
     assert connect(names.stage.pod("p1"), ip_address(address), 80, 5.0).is_connected
+    names.stage.until(lambda: names.wire.syns(address, 80) > 0, "the observer has seen the pod's SYN")
     names.denied(address)
     after = names.counters()
     assert after.get("no-query", 0) == before.get("no-query", 0)  # the upstream's answer was not even looked at
