@@ -17,7 +17,7 @@ Not for two threads at once; an apply blocks for as long as the kernel takes (8 
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from nft.blame import Culprits, closed, without
@@ -182,6 +182,45 @@ class TableSync:
             left_out=done.left_out,
             error=done.error,
         )
+
+    def add_sets(self, names: Iterable[str]) -> frozenset[str]:
+        """Makes those of these desired sets that the kernel lacks, and nothing else; none where there is no table.
+
+        For sets that must be filled before a rule asks them. Gives the names of those that were made.
+
+        Raises:
+            NftError: the kernel refused, or could not be read.
+        """
+        self._remember_task()
+        if not self._is_known:
+            self.resync()
+        missing = [name for name in names if name in self.desired.sets and name not in self._known.sets]
+        if not missing or not self._known.exists:
+            return frozenset()
+        todo = Difference(new_sets=[self.desired.sets[name] for name in missing])
+        try:
+            self._kernel.commit(todo)
+        except NftError:
+            self._is_known = False
+            raise
+        note(todo, self.desired, self._known)
+        return frozenset(missing)
+
+    def keep_sets(self, names: Iterable[str]) -> frozenset[str]:
+        """Of these learned sets, desires those as they are that the kernel has and nobody desires. Gives their names.
+
+        For sets of an earlier life that a packet process still fills.
+
+        Raises:
+            NftError: the kernel could not be read.
+        """
+        if not self._is_known:
+            self.resync()
+        shapes = [self._known.sets.get(name) for name in names if name not in self.desired.sets]
+        kept = [replace(shape, is_learned=True) for shape in shapes if shape is not None]
+        for shape in kept:
+            self.desired.set_set(shape)
+        return frozenset(shape.name for shape in kept)
 
     def _remember_task(self) -> None:
         task = self._kernel.task()

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
@@ -63,6 +64,51 @@ def test_a_whole_table_is_read_back(loaded):
     assert read.verdicts == {
         "from-endpoint": {packed(("cali1",), (KeyType.IFNAME,)): Goto("from-cali1")},
     }
+
+
+PAIR = (ip_address("10.0.0.1"), ip_address("192.0.2.1"))
+LEARNED = {name: replace(WEB.sets["d4-1"], name=name) for name in ("d4-1", "d4-2", "d4-3")}
+
+
+def syncing(kernel, *learned):
+    """A sync that wants WEB with these learned sets."""
+    sync = TableSync(kernel, ManualClock())
+    others = {name: shape for name, shape in WEB.sets.items() if not shape.is_learned}
+    sync.want(replace(WEB, sets={**others, **{name: LEARNED[name] for name in learned}}))
+    return sync
+
+
+def test_new_sets_are_added_alone_and_once(loaded):
+    sync = syncing(loaded, "d4-1", "d4-2", "d4-3")
+    sync.desired.set_chain(policy_chain("p-web", 8080))
+    assert sync.add_sets(["d4-1", "d4-2", "d4-9"]) == {"d4-2"}
+    read = loaded.read()
+    assert {"d4-1", "d4-2"} <= read.sets.keys()
+    assert "d4-3" not in read.sets
+    assert read.chains["p-web"].digest == text.chain_hash(WEB.chains["p-web"])
+    assert sync.add_sets(["d4-1", "d4-2"]) == frozenset()
+    report = sync.apply()
+    assert (report.is_complete, report.learned_sets_to_restore, report.chains) == (True, {"d4-3"}, 1)
+
+
+def test_where_there_is_no_table_no_set_is_added(kernel):
+    sync = syncing(kernel, "d4-1")
+    assert sync.add_sets(["d4-1"]) == frozenset()
+    assert kernel.read() is None
+    assert sync.apply().learned_sets_to_restore == {"d4-1"}
+
+
+def test_sets_of_a_former_life_are_kept_with_their_elements_until_they_are_given_up(kernel):
+    syncing(kernel, "d4-1", "d4-2").apply()
+    kernel.commit(Difference(added_elements={LEARNED["d4-2"]: [PAIR]}))
+    sync = syncing(kernel, "d4-1")
+    assert sync.keep_sets(["d4-1", "d4-2", "d4-3"]) == {"d4-2"}
+    report = sync.apply()
+    assert (report.is_complete, report.elements, report.learned_sets_to_restore) == (True, 0, frozenset())
+    assert kernel.read().elements["d4-2"] == {packed(PAIR, LEARNED["d4-2"].key)}
+    sync.desired.remove_set("d4-2")
+    assert sync.apply().is_complete
+    assert "d4-2" not in kernel.read().sets
 
 
 def test_a_queue_rule_is_written_into_a_chain_that_is_there(loaded):

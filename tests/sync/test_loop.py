@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -31,9 +32,12 @@ class World:
         self.failures = {}
         self.is_alive = True
         self.sets = set()
-        self.staged = set()
+        """Learned ones that the kernel has."""
+        self.wanted = set()
         self.removed = set()
         self.chains = set()
+        """Those that the kernel has."""
+        self.staged_chains = set()
 
     def _do(self, name, *what):
         if self.failures.get(name, 0):
@@ -45,13 +49,25 @@ class World:
     # --- table ---
 
     def stage(self, change):
-        self.staged |= {name for name, item in change.sets.items() if item is not None and item.is_learned}
         self.removed |= {name for name, item in change.sets.items() if item is None}
-        self.chains |= change.chains.keys()
+        self.wanted |= {name for name, item in change.sets.items() if item is not None and item.is_learned}
+        self.wanted -= self.removed
+        self.staged_chains |= change.chains.keys()
 
     def look(self, commits):
         self.log.append("look")
         return any(commit.task != OWN for commit in commits)
+
+    def add_sets(self, names):
+        missing = self.wanted & set(names) - self.sets
+        self._do("add", len(missing))
+        self.sets |= missing
+        return frozenset(missing)
+
+    def keep_sets(self, names):
+        kept = self.sets & set(names) - self.wanted
+        self.wanted |= kept
+        return frozenset(kept)
 
     def resync(self):
         self._do("resync")
@@ -62,11 +78,12 @@ class World:
             self.log.append("apply fails")
             return Report(error=NftError(16, "apply", "it"), left_out=("chain x",))
         self.log.append("apply")
+        self.chains |= self.staged_chains
+        self.staged_chains = set()
         if self.removed:
             self.log.append("removed")
-        made = frozenset(self.staged - self.sets)
-        self.sets = (self.sets | self.staged) - self.removed
-        self.staged, self.removed = set(), set()
+        made = frozenset(self.wanted - self.sets)
+        self.sets, self.removed = set(self.wanted), set()
         return Report(commits=1, learned_sets_to_restore=made)
 
     # --- packets ---
@@ -164,7 +181,7 @@ def test_sets_come_before_the_snapshot_and_go_after_it(loop, parts, world):
     tell(parts.desired, policy("b.test"))
     rounds(loop)
     # Filled under the snapshot of both before any rule asks them; the former go when no snapshot names them.
-    assert world.log == ["apply", "load 1", "apply", "load 2", "apply", "removed"]
+    assert world.log == ["add 2", "load 1", "apply", "load 2", "apply", "removed"]
     assert world.sets == learned_sets(loop.progress.in_force.domain_sets)
 
 
@@ -186,6 +203,57 @@ def test_new_sets_are_filled_while_the_rules_ask_the_former_ones(loop, parts, wo
     assert first.isdisjoint(world.sets)
 
 
+@pytest.fixture
+def restarted(loop, parts, world):
+    """A loop after a restart, with another policy than the kernel and the packet process have from its former life."""
+    tell(parts.desired, workload("x"), policy("a.test"))
+    parts.desired.in_sync()
+    told, world.load = [], lambda snapshot: told.append(snapshot) or World.load(world, snapshot)
+    rounds(loop)
+    world.wanted, world.former = set(), set(world.sets)
+    world.log.clear()
+    desired = Desired("n", GIVEN, first_generation=told[-1].generation + 1)
+    tell(desired, workload("x"), policy("b.test"))
+    desired.in_sync()
+    return ApplyLoop(replace(parts, desired=desired, before=told[-1]))
+
+
+def test_a_restart_fills_new_sets_first_and_keeps_former_ones_while_they_are_filled(restarted, world):
+    kept = []
+    world.apply = lambda: kept.append(world.former <= world.wanted) or World.apply(world)
+    rounds(restarted)
+    assert world.log == ["add 2", "load 1", "apply", "load 2", "apply", "removed"]
+    assert kept == [True, False]
+    assert world.former.isdisjoint(world.sets)
+    assert restarted.progress.is_settled
+
+
+def test_a_start_waits_a_moment_for_the_packet_process_of_its_former_life(restarted, world):
+    world.is_alive = False
+
+    async def go():
+        task = asyncio.create_task(restarted.round())
+        await asyncio.sleep(0.1)
+        assert world.log == ["add 2"]
+        world.is_alive = True
+        await task
+
+    asyncio.run(go())
+    assert world.log[:3] == ["add 2", "load 1", "apply"]
+
+
+def test_a_start_without_a_packet_process_enforces_policy_all_the_same(restarted, world, monkeypatch):
+    monkeypatch.setattr("tidegate.sync.loop._ADOPTION_SECONDS", 0.01)
+    world.is_alive = False
+    rounds(restarted)
+    assert world.log == ["add 2", "apply"]
+    assert world.former < world.sets
+    world.is_alive = True
+    rounds(restarted)
+    assert world.former.isdisjoint(world.sets)
+    assert restarted.progress.is_settled
+
+
 def test_a_change_without_new_names_is_one_transaction_and_one_snapshot(loop, parts, world):
     tell(parts.desired, workload("x"), policy("a.test"))
     parts.desired.in_sync()
@@ -196,7 +264,7 @@ def test_a_change_without_new_names_is_one_transaction_and_one_snapshot(loop, pa
     assert world.log == ["apply", "load 2"]
 
 
-@pytest.mark.parametrize("failing", ["apply", "load"])
+@pytest.mark.parametrize("failing", ["add", "load"])
 def test_policy_does_not_wait_for_new_names_that_cannot_be_prepared(loop, parts, world, failing):
     tell(parts.desired, workload("x"), policy("a.test"))
     parts.desired.in_sync()

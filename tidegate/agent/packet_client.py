@@ -107,6 +107,11 @@ class PacketClient:
         """Of the snapshot that stood there before us; 0 if none did. Ours go on from it."""
         return 0 if self._former is None else self._former.generation
 
+    @property
+    def former(self) -> Snapshot | None:
+        """The snapshot that stood there before us, if a packet process may be at work by it."""
+        return None if self.must_replace else self._former
+
     def prepare(self, beginning: Snapshot) -> None:
         """Sees to it that a snapshot stands there with the bindings of `beginning`, so that a process can be started.
 

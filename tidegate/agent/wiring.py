@@ -131,6 +131,7 @@ def build(settings: Settings, features: Features) -> Agent:
         conditions=conditions,
         clock=clock,
         thread=ThreadPoolExecutor(max_workers=1, thread_name_prefix="kernel"),
+        before=packets.former,
     )
     loop = ApplyLoop(parts, refresh_seconds=settings.nftables_refresh_interval_seconds)
 

@@ -1,9 +1,9 @@
 """The apply loop: brings the kernel and the packet process to where the documents want them, and keeps them there.
 
     wake (documents, routes, another program's commit, a new packet process, time)
-      -> take the next step
+      -> take the next step      -> table: stage
       -> prepare                 learned sets that are new, filled by the packet process before any rule asks them
-      -> table: stage, apply     one transaction, in the kernel's thread
+      -> table: apply            one transaction, in the kernel's thread
       -> packets: restore        what a repair lost
       -> packets: load           the snapshot; the sets it names are there
       -> revocation: note        open connections are judged by it, beside the loop
@@ -24,6 +24,7 @@ from typing import TypeVar
 
 import structlog
 
+from dnsagent.snapshot import Snapshot
 from nfq.errors import QueueError
 from nft.errors import NftError
 from nft.monitor import Commit
@@ -44,6 +45,9 @@ THROTTLE = ThrottleSettings(settle_seconds=0.001, interval_seconds=0.02, longest
 """Files have settled before they are read, so there is little to wait for. A flood of documents costs fifty rounds a
 second. A kernel that refuses for long (memory is short, another program is in the way) is asked again soon after."""
 
+_ADOPTION_SECONDS, _ADOPTION_LOOKS = 1.0, 50
+"""How long the first round waits for the packet process of an earlier life, and how often it looks meanwhile."""
+
 
 @dataclass(slots=True)
 class _Undone:
@@ -51,8 +55,8 @@ class _Undone:
 
     step: Step | None = None
     """The latest step, until the packet process has its snapshot."""
-    changes: list[TableChange] = field(default_factory=list)
-    """Of the steps that were not staged yet."""
+    is_prepared: bool = False
+    """New learned sets of that step need no more care, or have had it."""
     lost_sets: set[str] = field(default_factory=set)
     """Learned sets that were made anew and await their elements."""
     ended_sets: set[str] = field(default_factory=set)
@@ -76,6 +80,8 @@ class ApplyLoop:
         self.first_settled = asyncio.Event()
         """Set when everything was in force for the first time."""
         self._undone = _Undone()
+        self._told: Snapshot | None = parts.before
+        """What the packet process works by, as far as we know."""
         self._latest: Step | None = None
         """The step whose snapshot was loaded last: a new packet process is told it again."""
         self._news_at: Instant | None = None
@@ -158,9 +164,6 @@ class ApplyLoop:
             return
         await self._look()
         await self._prepare()
-        for change in self._undone.changes:
-            self._parts.table.stage(change)
-        self._undone.changes.clear()
         if self._is_dirty:
             await self._apply()
         await self._restore()
@@ -180,8 +183,9 @@ class ApplyLoop:
         undone.to_cut |= step.given_up
         undone.to_forget |= step.given_up
         progress.wanted, progress.is_settled = step.generation, False
-        undone.changes.append(step.change)
+        undone.is_prepared = False
         self._is_dirty = True
+        self._parts.table.stage(step.change)
 
     async def _look(self) -> None:
         """Whether the kernel still has what we wrote."""
@@ -197,29 +201,43 @@ class ApplyLoop:
 
     async def _prepare(self) -> None:
         """Has new learned sets filled before rules ask them. Fails quietly: policy does not wait for names."""
-        undone, latest = self._undone, self._latest
-        # At the beginning the kernel may have rules of an earlier life, which nobody has staged yet.
-        both = None if latest is None or undone.step is None else overlap(latest.snapshot, undone.step.snapshot)
-        if latest is None or undone.step is None or both is None or not undone.changes:
+        undone, told = self._undone, self._told
+        if told is None or undone.step is None or undone.is_prepared:
             return
-        wanted = {name: shape for change in undone.changes for name, shape in change.sets.items() if shape is not None}
-        new = new_sets(latest.snapshot, undone.step.snapshot) & wanted.keys()
+        undone.is_prepared = True
         try:
-            if new:
-                self._parts.table.stage(TableChange(sets={name: wanted[name] for name in new}))
-                await self._write()
-            if await self._blocking(lambda: self._parts.packets.load(both)):
-                undone.lost_sets -= new
+            if self._latest is None:
+                await self._keep_former_sets(told, undone.step.snapshot)
+            await self._fill_new_sets(told, undone.step.snapshot)
         except (NftError, OSError) as error:
             self._log.warning("new names may be late", reason=str(error))
 
+    async def _keep_former_sets(self, told: Snapshot, wanted: Snapshot) -> None:
+        """At our start the kernel may have sets of our former life, which the packet process fills until it is told."""
+        former = new_sets(wanted, told)
+        self._undone.ended_sets |= await self._blocking(lambda: self._parts.table.keep_sets(former))
+
+    async def _fill_new_sets(self, told: Snapshot, wanted: Snapshot) -> None:
+        both = overlap(told, wanted)
+        if both is None:
+            return
+        made = await self._blocking(lambda: self._parts.table.add_sets(new_sets(told, wanted)))
+        self._undone.lost_sets |= made
+        if self._latest is None:
+            await self._await_packets()
+        if await self._blocking(lambda: self._parts.packets.load(both)):
+            self._told = both
+            self._undone.lost_sets -= made
+
+    async def _await_packets(self) -> None:
+        """At our start the packet process of our earlier life may not have been found yet."""
+        for _ in range(_ADOPTION_LOOKS):
+            if self._parts.packets.is_alive:
+                return
+            await asyncio.sleep(_ADOPTION_SECONDS / _ADOPTION_LOOKS)
+
     async def _apply(self) -> None:
         wanted = self.progress.wanted
-        await self._write()
-        self._note_applied(wanted)
-        self._is_dirty = False
-
-    async def _write(self) -> None:
         report = await self._blocking(self._parts.table.apply)
         self._undone.lost_sets |= report.learned_sets_to_restore
         counters = self.progress.counters
@@ -230,6 +248,8 @@ class ApplyLoop:
             raise report.error
         counters.applies += report.commits > 0
         self._note_repair(report)
+        self._note_applied(wanted)
+        self._is_dirty = False
 
     def _note_repair(self, report: Report) -> None:
         """Others wrote to our table: they said so, or it had to be put right."""
@@ -261,6 +281,7 @@ class ApplyLoop:
         assert latest is not None, "a generation was applied, so there was a step"
         if not await self._blocking(lambda: self._parts.packets.load(latest.snapshot)):
             return
+        self._told = latest.snapshot
         self.progress.packets = latest.generation
         self.progress.in_force = latest.state
         self._parts.revocation.note(latest.generation, latest.state)

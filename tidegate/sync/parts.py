@@ -24,6 +24,20 @@ class KernelTable(Protocol):
     def look(self, commits: Sequence[Commit]) -> bool:
         """Takes what the monitor announced; whether others touched the table, so that `apply` is due."""
 
+    def add_sets(self, names: Collection[str]) -> frozenset[str]:
+        """Makes those of these wanted sets that the kernel lacks, and nothing else; their names.
+
+        Raises:
+            NftError: the kernel refused.
+        """
+
+    def keep_sets(self, names: Collection[str]) -> frozenset[str]:
+        """Of these learned sets, wants those as they are that the kernel has and nobody wants; their names.
+
+        Raises:
+            NftError: the kernel could not be read.
+        """
+
     def resync(self) -> None:
         """Reads the kernel anew.
 
@@ -37,6 +51,10 @@ class KernelTable(Protocol):
 
 class PacketSide(Protocol):
     """The packet process, alive or not. Blocks."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether one has been found and can be told. Does not block."""
 
     def load(self, snapshot: Snapshot) -> bool:
         """Puts the snapshot where it finds it, and tells it; False where none is alive to be told.
@@ -83,3 +101,5 @@ class Parts:
     clock: Clock
     thread: ThreadPoolExecutor
     """One worker, in which everything that blocks is done: the kernel's sockets belong to it."""
+    before: Snapshot | None = None
+    """What the packet process was told last in an earlier life of ours, if it may still be at work by that."""

@@ -1,6 +1,6 @@
 """The table that the apply loop keeps: the renderer's changes, said to `nft.sync`."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from nft.model import Table
 from nft.monitor import Commit
@@ -37,6 +37,22 @@ class SyncedTable:
     def look(self, commits: Sequence[Commit]) -> bool:
         """Takes what the monitor announced; whether others touched the table."""
         return self._sync.on_commits(commits)
+
+    def add_sets(self, names: Collection[str]) -> frozenset[str]:
+        """Makes sets that are wanted and not there.
+
+        Raises:
+            NftError: the kernel refused.
+        """
+        return self._sync.add_sets(names)
+
+    def keep_sets(self, names: Collection[str]) -> frozenset[str]:
+        """Wants what nobody wants any more and the kernel still has.
+
+        Raises:
+            NftError: the kernel could not be read.
+        """
+        return self._sync.keep_sets(names)
 
     def resync(self) -> None:
         """Reads the kernel anew.
