@@ -296,17 +296,35 @@ def soak(pairs: int, seconds: float, tell: Callable[[int], None] = lambda _: Non
 def _drive(run: Soak, endpoints: list[Helper], seconds: float, tell: Callable[[int], None]) -> None:
     begun = time.monotonic()
     killed = sampled = begun
-    while (now := time.monotonic()) - begun < seconds and any(helper.is_running for helper in endpoints[:-1]):
-        run.change_policy()
-        if now - killed >= KILL_EVERY_SECONDS:
-            killed = now
-            run.kill()
-        if now - sampled >= SAMPLE_EVERY_SECONDS:
-            sampled = now
-            run.sample(now - begun)
-        tell(sum(helper.last.get("pairs", 0) for helper in endpoints))
-        time.sleep(1)
+    with _changing(run):
+        while (now := time.monotonic()) - begun < seconds and any(helper.is_running for helper in endpoints[:-1]):
+            if now - killed >= KILL_EVERY_SECONDS:
+                killed = now
+                run.kill()
+            if now - sampled >= SAMPLE_EVERY_SECONDS:
+                sampled = now
+                run.sample(now - begun)
+            tell(sum(helper.last.get("pairs", 0) for helper in endpoints))
+            time.sleep(1)
     run.outcome.seconds = time.monotonic() - begun
+
+
+@contextmanager
+def _changing(run: Soak) -> Iterator[None]:
+    """Policy changes all the time, whether or not anybody reads it at the moment."""
+    done = threading.Event()
+
+    def change() -> None:
+        while not done.wait(1):
+            run.change_policy()
+
+    thread = threading.Thread(target=change, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(5)
 
 
 def _end(agent: RunningAgent) -> None:
