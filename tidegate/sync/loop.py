@@ -17,7 +17,7 @@ be done twice. Nothing touches the kernel before all documents were told.
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -33,8 +33,8 @@ from policy.rules import IPAddress
 from reconcile.instant import Instant
 from reconcile.throttle import Throttle, ThrottleSettings
 from tidegate.render import TableChange
-from tidegate.sync.conditions import Condition, ConditionType
 from tidegate.sync.desired import Step
+from tidegate.sync.loop_report import LoopReport
 from tidegate.sync.overlap import new_sets, overlap
 from tidegate.sync.parts import Parts
 from tidegate.sync.progress import LastApply, Progress
@@ -93,6 +93,7 @@ class ApplyLoop:
         self._is_refresh_due = False
         self._is_dirty = False
         """The table is to be applied: something was staged, or others touched it, or it failed."""
+        self._say = LoopReport(parts.conditions, parts.clock)
         self._log = structlog.get_logger()
 
     def wake(self) -> None:
@@ -125,7 +126,7 @@ class ApplyLoop:
                 await self.round()
             except (NftError, QueueError, OSError) as error:
                 self._throttle.note_failure(clock.now())
-                self._report_failure(error)
+                self._say.failed(error, self._throttle.failures)
             else:
                 self._throttle.note_success(clock.now())
 
@@ -171,7 +172,7 @@ class ApplyLoop:
         if self._undone.step is None:
             await self._remove_ended_sets()
         await self._let_go()
-        self._report_success()
+        self._note_success()
 
     def _take_step(self) -> None:
         step = self._parts.desired.advance()
@@ -256,7 +257,7 @@ class ApplyLoop:
         suspects, self._suspects = self._suspects, []
         if suspects and (report.commits or any(commit.is_complete for commit in suspects)):
             self.progress.counters.repairs += 1
-            self._report_repair(suspects)
+            self._say.repaired(suspects)
 
     def _note_applied(self, generation: int) -> None:
         progress = self.progress
@@ -309,42 +310,12 @@ class ApplyLoop:
     async def _blocking(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._parts.thread, call)
 
-    def _report_success(self) -> None:
-        was_settled = self.progress.is_settled
-        self.progress.is_settled = not self._undone and self.progress.packets == self.progress.wanted
-        applied = Condition(
-            type=ConditionType.APPLIED, is_true=True, reason="Applied", message=f"generation {self.progress.applied}"
-        )
-        self._parts.conditions.put(applied, self._parts.clock.wall())
-        self._report_missing_interfaces()
-        if self.progress.is_settled and not was_settled:
+    def _note_success(self) -> None:
+        parts, progress = self._parts, self.progress
+        was_settled = progress.is_settled
+        progress.is_settled = not self._undone and progress.packets == progress.wanted
+        self._say.applied(progress.applied)
+        self._say.idle(parts.desired.missing_interfaces, parts.desired.host_conditions)
+        if progress.is_settled and not was_settled:
             self.first_settled.set()
-            self._log.info("policy in force", generation=self.progress.applied)
-
-    def _report_missing_interfaces(self) -> None:
-        parts = self._parts
-        missing = [
-            Condition(
-                type=ConditionType.INTERFACE_MISSING,
-                is_true=True,
-                reason="NoRoute",
-                message="no host route leads to its addresses, so it has no link on which policy could be enforced",
-                subject=endpoint,
-            )
-            for endpoint in parts.desired.missing_interfaces
-        ]
-        parts.conditions.replace(ConditionType.INTERFACE_MISSING, missing, parts.clock.wall())
-        parts.conditions.replace(ConditionType.HOST_ENDPOINT_IDLE, parts.desired.host_conditions, parts.clock.wall())
-
-    def _report_repair(self, commits: Sequence[Commit]) -> None:
-        programs = ", ".join(sorted({commit.program or "an unknown program" for commit in commits}))
-        message = f"{programs} wrote to our table"
-        repaired = Condition(type=ConditionType.TABLE_REPAIRED, is_true=True, reason="ForeignChange", message=message)
-        self._parts.conditions.put(repaired, self._parts.clock.wall())
-        self._log.warning("table repaired", programs=programs)
-
-    def _report_failure(self, error: Exception) -> None:
-        reason = "KernelRefused" if isinstance(error, NftError | QueueError) else "PacketProcessRefused"
-        failed = Condition(type=ConditionType.APPLIED, is_true=False, reason=reason, message=str(error))
-        self._parts.conditions.put(failed, self._parts.clock.wall())
-        self._log.warning("cannot apply", error=str(error), failures=self._throttle.failures)
+            self._log.info("policy in force", generation=progress.applied)
