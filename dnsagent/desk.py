@@ -69,6 +69,7 @@ class Desk:
             "succeed": self._succeed,
             "sightings": self._sightings,
             "end-sightings": self._end_sightings,
+            "logged": loop.logged.page,
         }
 
     def handle(self, request: Document, memory: dict[str, Any]) -> Document:
@@ -154,7 +155,8 @@ class Desk:
     def _reader_counters(self) -> dict[str, int]:
         readers = self._loop.readers
         named = {"answers": readers.answers, "denied": readers.denied, "named": readers.named, "log": readers.log}
-        counters = {name: reader.counters for name, reader in named.items() if reader is not None}
+        logs = {"logged": readers.logged, "copies": readers.copies}
+        counters = {name: reader.counters for name, reader in (named | logs).items() if reader is not None}
         return {
             f"{name}-{field.replace('_', '-')}": getattr(values, field)
             for name, values in counters.items()

@@ -3,6 +3,7 @@
     queue of answers, query log  ->  AnswerPath  ->  elements, verdicts
     queue of denied packets      ->  DeniedPackets
     queue of unnamed connections ->  NamedConnections
+    queue of logged packets      ->  LoggedPackets
     link (Unix socket)           ->  Desk
     deadlines                    ->  expire, flush the journal, look at the queues
 
@@ -20,6 +21,7 @@ from dnsagent.hold import AnswerPath
 from dnsagent.journal import Journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner, Packet
+from dnsagent.logged import LoggedPackets
 from dnsagent.named.connections import NamedConnections
 from dnsagent.poller import Handler, Poller
 from nfq.binding import Binding
@@ -49,10 +51,17 @@ class Readers:
     denied: SupervisedQueue | None
     log: SupervisedLog
     named: SupervisedQueue | None = None
+    copies: SupervisedLog | None = None
+    """What Log rules copied; bound before the queue where the packets wait, and closed behind it."""
+    logged: SupervisedQueue | None = None
+
+    def queues(self) -> list[SupervisedQueue]:
+        """The queues that are there."""
+        return [queue for queue in (self.answers, self.denied, self.named, self.logged) if queue is not None]
 
     def all(self) -> list[Binding[Any]]:
         """Every reader that is there."""
-        return [reader for reader in (self.answers, self.denied, self.named, self.log) if reader is not None]
+        return [*self.queues(), self.log, *(() if self.copies is None else (self.copies,))]
 
 
 class Service(Protocol):
@@ -92,6 +101,7 @@ class PacketLoop:
         self.answers = AnswerPath(learner, sets, self.denied, self.counters, self._note_learned)
         self.named = NamedConnections(learner, self.counters)
         """May be replaced before it runs, by one that sends resets."""
+        self.logged = LoggedPackets(readers.logged, readers.copies, clock, learner.plan.snapshot.log_drops_overflow)
         self.answer_seconds = Histogram()
         """From reading held answers to their verdicts, which is behind the kernel's word that they are learned."""
         self.services: list[Service] = []
@@ -104,6 +114,10 @@ class PacketLoop:
             self._handlers.append((readers.denied, self._on_denied))
         if readers.named is not None:
             self._handlers.append((readers.named, self._on_named))
+        if readers.copies is not None:
+            self._handlers.append((readers.copies, self._on_copies))
+        if readers.logged is not None:
+            self._handlers.append((readers.logged, self._on_logged))
         self._watched: dict[int, tuple[int, int]] = {}
         """Generation and descriptor that the poller watches, by the reader's place in `_handlers`."""
         self._next_tick = clock.now()
@@ -165,6 +179,8 @@ class PacketLoop:
             self._on_denied(0)
         if self.readers.named is not None:
             self._on_named(0)
+        if self.readers.logged is not None:
+            self._on_logged(0)
 
     # --- packets ---
 
@@ -206,6 +222,14 @@ class PacketLoop:
             self.named.take(batch, now)
         self.named.flush()
 
+    def _on_logged(self, events: int) -> None:
+        del events
+        self.logged.take(self.clock.now())
+
+    def _on_copies(self, events: int) -> None:
+        del events
+        self.logged.read(self.clock.now())
+
     def _copies(self, now: Instant, most: int = MAX_COPIES) -> Iterator[LoggedPacket]:
         """The copies that wait; then it notes what was lost before them."""
         log = self.readers.log
@@ -238,10 +262,11 @@ class PacketLoop:
         if now >= self._next_observation:
             self._next_observation = Instant(now + OBSERVE_SECONDS)
             table = self._read_queues()
-            for queue in (self.readers.answers, self.readers.denied, self.readers.named):
-                if queue is not None:
-                    queue.observe(table, now)
+            for queue in self.readers.queues():
+                queue.observe(table, now)
             self.readers.log.observe(now)
+            if self.readers.copies is not None:
+                self.readers.copies.observe(now)
 
     def _next_deadline(self) -> Instant:
         soonest = self._next_tick

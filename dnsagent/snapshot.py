@@ -145,6 +145,12 @@ class Snapshot:
     unnamed_mark: int = 0x100000
     """Mark bit that we give a packet whose connection is refused."""
     max_named_hold_seconds: float = 5.0
+    log_queue: int = -1
+    """NFQUEUE number of packets that wait until their copies are read; -1: none do."""
+    log_group: int = 5
+    """NFLOG group of those copies."""
+    log_drops_overflow: bool = True
+    """A packet whose copy may be lost is dropped; otherwise it passes."""
     query_group: int = 3
     """NFLOG group of the queries; Calico's flow logs use groups 1 and 2."""
     intercept_port: int = 0

@@ -40,7 +40,9 @@ class LogCounters:
 
     received: int = 0
     lost: int = 0
-    """Copies the kernel numbered and could not hand over."""
+    """Copies the kernel numbered and could not hand over; known with the copy behind them."""
+    undelivered: int = 0
+    """Messages that found the socket's buffer full, each with as many copies as the kernel gathers; known at once."""
     overruns: int = 0
     """Times the kernel said ENOBUFS."""
     malformed: int = 0

@@ -47,6 +47,10 @@ class FakeLog:
             self._readiness.set(ready=False)
         return packets
 
+    def undelivered(self) -> int:
+        """Messages that found the socket's buffer full until now."""
+        return self._counters.undelivered
+
     def close(self) -> None:
         """Unbinds. Safe to call twice."""
         self._readiness.close()
@@ -71,3 +75,4 @@ class FakeLog:
         """Fault: so many copies do not fit into the socket's buffer."""
         self._sequence += copies
         self._counters.lost += copies
+        self._counters.undelivered += copies

@@ -6,6 +6,7 @@ counted, never hidden.
 
 import errno
 import socket
+import struct
 from dataclasses import dataclass
 from typing import Final, Protocol, final
 
@@ -18,6 +19,9 @@ from nfq.log_messages import LoggedPacket, LogReader
 from nfq.raw import RECEIVE_BYTES, UNKNOWN, await_acknowledgement
 
 _SEQUENCE_MASK: Final = 0xFFFFFFFF
+_SO_MEMINFO: Final = 55
+"""asm-generic/socket.h; Python has no name for it."""
+_MEMORY: Final = struct.Struct("=9I")
 
 LOG_LIMIT: Final = 256
 """Copies a reader takes at most before its caller turns to other work."""
@@ -59,6 +63,9 @@ class PacketLog(Protocol):
             QueueLostError: the socket is dead.
         """
 
+    def undelivered(self) -> int:
+        """Messages that found the socket's buffer full until now, by all bindings; asks the kernel."""
+
     def close(self) -> None:
         """Unbinds. Safe to call twice."""
 
@@ -78,6 +85,7 @@ class RawLog:
         self._counters = counters if counters is not None else LogCounters()
         self._reader = LogReader()
         self._next_sequence = 0
+        self._dropped = 0
         self._early: list[bytes] = []
         """Copies that came while the acknowledgement of the set-up was awaited."""
         operation = f"bind log group {settings.group}"
@@ -94,6 +102,7 @@ class RawLog:
             self._netlink.close()
             raise QueueRefusedError(operation, error.errno or errno.ETIMEDOUT) from error
         self._socket = self._netlink.raw
+        self._dropped = self._drops()
 
     @property
     def counters(self) -> LogCounters:
@@ -126,9 +135,23 @@ class RawLog:
                 self._counters.overruns += 1
         return packets
 
+    def undelivered(self) -> int:
+        """Messages that found the socket's buffer full until now, by all bindings; asks the kernel."""
+        dropped = self._drops()
+        self._counters.undelivered += dropped - self._dropped & _SEQUENCE_MASK
+        self._dropped = dropped
+        return self._counters.undelivered
+
     def close(self) -> None:
         """Unbinds. Safe to call twice."""
         self._netlink.close()
+
+    def _drops(self) -> int:
+        # Numbers by position (linux/sock_diag.h: SK_MEMINFO_DROPS is the ninth); kernel: netlink_overrun counts there.
+        try:
+            return int(_MEMORY.unpack(self._socket.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY.size))[8])
+        except OSError:
+            return self._dropped
 
     def _set_up(self) -> None:
         sock = self._netlink.raw

@@ -106,6 +106,12 @@ class SupervisedLog(Binding[PacketLog]):
             self._lose(str(error), now)
             return []
 
+    def lost(self) -> int:
+        """Copies that were lost so far, those the next copy will tell of included where the kernel gathers none."""
+        if self._reader is not None:
+            self._reader.undelivered()
+        return max(self.counters.lost, self.counters.undelivered)
+
     def observe(self, now: Instant) -> None:
         """Looks at the counters; to be called once a second."""
         losses = {"copies were lost": self.counters.lost, "messages could not be read": self.counters.malformed}

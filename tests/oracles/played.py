@@ -23,6 +23,8 @@ SETTINGS = RenderSettings(
     drops_invalid=False,  # ICMP errors and the like come out of nowhere here, and policy shall be asked about them
     holds_denied_below=False,  # nobody listens to the queue
     log_group=5,  # Log rules write here; the kernel's own log is the same but for the namespace that it takes lines of
+    log_queue=103,  # nobody reads it, and what cannot wait passes: it must come to the same end as what does not wait
+    log_drops_overflow=False,
 )
 
 

@@ -1,14 +1,13 @@
 """Log rules on the real kernel: every connection is recorded, once for each rule, and the verdict stays."""
 
 import json
-import socket
 from ipaddress import ip_address
 
 import pytest
-import yaml
 
 from nfq.nflog import LogSettings, RawLog
-from tests.agent.test_running_agent import WORLD, make_site, wep
+from tests.agent.test_running_agent import WORLD
+from tests.packetlog.site import RULES, flood, logging_site, of_port
 from tidegate.demo.client import connect
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
@@ -17,47 +16,10 @@ FLOOD = 3000
 """Datagrams of a port of their own each: as many connections."""
 
 
-def logging_policy(name, order, *rules, **spec):
-    return {
-        "apiVersion": "projectcalico.org/v3",
-        "kind": "GlobalNetworkPolicy",
-        "metadata": {"name": name},
-        "spec": {"selector": "all()", "order": order, "types": ["Egress"], "egress": list(rules), **spec},
-    }
-
-
-LOG_UDP = {"action": "Log", "protocol": "UDP", "destination": {"ports": [9999]}}
-LOG_TCP = {"action": "Log", "protocol": "TCP"}
-ALLOW = {"action": "Allow", "protocol": "TCP", "destination": {"ports": [443]}}
-ALLOW_UDP = {"action": "Allow", "protocol": "UDP", "destination": {"ports": [9999]}}
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    scratch = tmp_path_factory.mktemp("packetlog")
-    with make_site(scratch, "a") as site:
-        config = yaml.safe_load(site.config.read_text())
-        config |= {"logTransport": "nflog", "logPrefix": "%k/%n", "logFile": str(scratch / "records" / "log.json")}
-        site.config.write_text(yaml.safe_dump(config | {"logFileMaxBytes": 100_000_000}))
-        site.file = scratch / "records" / "log.json"
-        site.put("pods.yaml", wep(site.lab.pod("a")))
-        site.put(
-            "policy.yaml",
-            logging_policy("first", 1, LOG_UDP, LOG_TCP),
-            logging_policy("second", 2, LOG_UDP, ALLOW, LOG_UDP, ALLOW_UDP),
-        )
-        site.start()
+    with logging_site(tmp_path_factory.mktemp("packetlog"), logTransport="nflog") as site:
         yield site
-
-
-def records(site):
-    """Those that are whole: one may be on its way into the file."""
-    whole = site.file.read_text().rpartition("\n")[0] if site.file.exists() else ""
-    return [json.loads(line) for line in whole.splitlines()]
-
-
-def of_port(site, port):
-    return [item for item in records(site) if item["destination_port"] == port]
 
 
 def test_an_allowed_and_a_denied_connection_are_recorded_and_the_verdict_stays(site):
@@ -78,12 +40,7 @@ def test_an_allowed_and_a_denied_connection_are_recorded_and_the_verdict_stays(s
 def test_every_connection_of_a_flood_is_recorded_by_each_of_three_rules_or_its_loss_is_counted(site):
     ports = range(20_000, 20_000 + FLOOD)
     before = site.status()["counters"]
-    for port in ports:
-        with site.lab.pod("a").namespace.entered():
-            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        with sender:
-            sender.bind(("0.0.0.0", port))
-            sender.sendto(b"x", (WORLD, 9999))
+    flood(site, ports)
 
     def lost():
         return site.status()["counters"]["log_records_lost"] - before["log_records_lost"]
@@ -93,7 +50,7 @@ def test_every_connection_of_a_flood_is_recorded_by_each_of_three_rules_or_its_l
     assert len(found) + lost() == 3 * FLOOD
     assert lost() == 0, "at this pace the buffer holds them all"
     each = {(item["source_port"], item["policy"], item["rule"]) for item in found}
-    wanted = {(port, *rule) for port in ports for rule in (("first", 0), ("second", 0), ("second", 2))}
+    wanted = {(port, *rule) for port in ports for rule in RULES}
     assert each == wanted
 
 

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from dnsagent.packet_loop import Readers
 
 ANSWERS, DENIED, NAMED, LOG = "answers", "denied", "named", "log"
+LOGGED, COPIES = "logged", "copies"
 NOTHING: Mapping[str, int] = MappingProxyType({})
 FLAG = "--sockets"
 
@@ -21,7 +22,14 @@ def leave(command: Sequence[str], readers: Readers) -> None:
     Raises:
         OSError: it cannot be run.
     """
-    bound = {ANSWERS: readers.answers, DENIED: readers.denied, NAMED: readers.named, LOG: readers.log}
+    bound = {
+        ANSWERS: readers.answers,
+        DENIED: readers.denied,
+        NAMED: readers.named,
+        LOG: readers.log,
+        LOGGED: readers.logged,
+        COPIES: readers.copies,
+    }
     left: dict[str, int] = {}
     for name, reader in bound.items():
         descriptor = None if reader is None else reader.fileno()

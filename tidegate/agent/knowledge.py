@@ -134,7 +134,7 @@ class Knowledge:
             return PacketsView(state="starting" if self.keeper.starts else "absent")
         queues = Machine().queues() or {}
         render = self.situation.render
-        ours = (render.answer_queue, render.denied_queue, render.named_queue)
+        ours = (render.answer_queue, render.denied_queue, render.named_queue, render.log_queue)
         return PacketsView(
             state="running",
             pid=status.pid,

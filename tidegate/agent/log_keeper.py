@@ -16,8 +16,9 @@ from tidegate.agent.packet_client import PacketClient
 from tidegate.api.question import QuestionError
 from tidegate.api.server import Document, Query
 from tidegate.packetlog.book import LogBook
+from tidegate.packetlog.fetcher import LogFetcher
 from tidegate.packetlog.files import RotatedFile
-from tidegate.packetlog.reader import LogThread, Taken
+from tidegate.packetlog.reader import LogSource, LogThread, Taken
 from tidegate.packetlog.record import LogRecord, read_record
 from tidegate.packetlog.rules import LogRules
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
@@ -39,7 +40,7 @@ class LogKeeper:
     def __init__(
         self,
         *,
-        reader: LogThread | None,
+        reader: LogSource | None,
         rules: LogRules,
         file: RotatedFile | None,
         loop: ApplyLoop,
@@ -75,8 +76,8 @@ class LogKeeper:
         finally:
             await asyncio.to_thread(self._finish, reader)
 
-    async def _look(self, reader: LogThread) -> None:
-        taken = reader.take()
+    async def _look(self, reader: LogSource) -> None:
+        taken = await asyncio.to_thread(reader.take)
         self._learn()
         if taken:
             await self._wait_for_rules(taken)
@@ -97,7 +98,7 @@ class LogKeeper:
             self._learnt = in_force
             self._rules.learn(in_force)
 
-    def _finish(self, reader: LogThread) -> None:
+    def _finish(self, reader: LogSource) -> None:
         reader.close()
         self._written(reader.take())
         if self._file is not None:
@@ -145,15 +146,22 @@ class LogKeeper:
 
     # --- what is told ---
 
-    def _say(self, reader: LogThread) -> None:
-        error = reader.error or self._file_error
+    def _say(self, reader: LogSource) -> None:
+        error = reader.error or self._file_error or reader.gap
         condition = Condition(
             type=ConditionType.LOG_RECORDS,
             is_true=not error,
-            reason="Recorded" if not error else "NotRead" if reader.error else "NotWritten",
+            reason=self._reason(reader),
             message=error,
         )
         self._conditions.put(condition, self._clock.wall())
+
+    def _reason(self, reader: LogSource) -> str:
+        if reader.error:
+            return "NotRead"
+        if self._file_error:
+            return "NotWritten"
+        return "NotHeld" if reader.gap else "Recorded"
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -163,9 +171,10 @@ class LogKeeper:
             return {}
         return {
             "log_records": self._records,
-            "log_records_lost": reader.counters.lost + reader.dropped,
-            "log_records_unreadable": self._unreadable + reader.counters.malformed,
+            "log_records_lost": reader.lost,
+            "log_records_unreadable": self._unreadable + reader.malformed,
             "log_records_unwritten": self._unwritten,
+            **_held_counters(reader),
         }
 
     @property
@@ -178,8 +187,15 @@ class LogKeeper:
         text = parameters.get("after", "0")
         if not text.isdecimal() or len(text) > 18:
             raise QuestionError(f"cannot read {text!r}: after is the number of a record")
-        transport = "kernel" if self._reader is None else "nflog"
+        transport = "kernel" if self._reader is None else "nflog" if isinstance(self._reader, LogThread) else "nfqueue"
         return {**self._book.page(int(text)), "transport": transport, **self.counters}
+
+
+def _held_counters(reader: LogSource) -> Mapping[str, int]:
+    """Of packets that wait for their records, where they do."""
+    if not isinstance(reader, LogFetcher):
+        return {}
+    return {"log_packets_unread": reader.unread, "log_packets_dropped": reader.dropped}
 
 
 def _tag(item: Taken) -> str:

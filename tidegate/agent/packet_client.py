@@ -192,6 +192,10 @@ class PacketClient:
             sightings=reply["sightings"], last=int(reply["last"]), lost=int(reply["lost"]), has_more=bool(reply["more"])
         )
 
+    def logged(self, after: int) -> dict[str, Any]:
+        """What Log rules copied behind that number: `dnsagent.logged`. Raises as `status`."""
+        return self._link.call("logged", after=after)
+
     def end_sightings(self) -> None:
         """It need not listen any more. Raises as `status`."""
         self._link.call("end-sightings")
@@ -207,9 +211,11 @@ class PacketClient:
         return True
 
 
-def bindings(snapshot: Snapshot) -> tuple[str, int, int, int, int]:
+def bindings(snapshot: Snapshot) -> tuple[object, ...]:
     """What a packet process is bound to from its start: another value needs another process."""
-    return (snapshot.table, snapshot.answer_queue, snapshot.denied_queue, snapshot.named_queue, snapshot.query_group)
+    logged = (snapshot.log_queue, snapshot.log_group, snapshot.log_drops_overflow) if snapshot.log_queue >= 0 else ()
+    queues = (snapshot.answer_queue, snapshot.denied_queue, snapshot.named_queue)
+    return (snapshot.table, *queues, snapshot.query_group, *logged)
 
 
 def rebound(snapshot: Snapshot, other: Snapshot) -> Snapshot:
@@ -221,6 +227,9 @@ def rebound(snapshot: Snapshot, other: Snapshot) -> Snapshot:
         denied_queue=other.denied_queue,
         named_queue=other.named_queue,
         query_group=other.query_group,
+        log_queue=other.log_queue,
+        log_group=other.log_group,
+        log_drops_overflow=other.log_drops_overflow,
     )
 
 

@@ -57,6 +57,10 @@ ANSWER_QUEUE_LENGTH = 8192
 DENIED_QUEUE_LENGTH = 2048
 NAMED_QUEUE_LENGTH = 8192
 """Above what is held by design; what overflows is dropped, and sent again by TCP."""
+LOGGED_QUEUE_LENGTH = 16_384
+"""Half a second of what one CPU lets through; what overflows is dropped or passes, as `logOverflow` says."""
+COPY_BYTES = 256
+"""Of a packet that a Log rule copies: the headers."""
 DESCRIPTORS = 8192
 
 log = structlog.get_logger()
@@ -157,6 +161,12 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant, left: dic
     )
     named = QueueSettings(number=snapshot.named_queue, default=DROP, max_length=NAMED_QUEUE_LENGTH)
     queries = LogSettings(group=snapshot.query_group)
+    logged = QueueSettings(
+        number=max(0, snapshot.log_queue), default=ACCEPT, max_length=LOGGED_QUEUE_LENGTH, copy_bytes=64, gso=True,
+        fail_open=not snapshot.log_drops_overflow,
+    )  # fmt: skip
+    copies = LogSettings(group=snapshot.log_group, copy_bytes=COPY_BYTES, receive_buffer_bytes=64 << 20)
+    holds_logged = snapshot.log_queue >= 0 and features.nfnetlink_queue
 
     def queue(name: str, settings: QueueSettings) -> SupervisedQueue | None:
         if not features.nfnetlink_queue:
@@ -165,11 +175,16 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant, left: dic
             settings.number, lambda counters: RawQueue(settings, counters, left.pop(name, None)), now
         )
 
+    def log(name: str, settings: LogSettings) -> SupervisedLog:
+        return SupervisedLog(settings.group, lambda counters: RawLog(settings, counters, left.pop(name, None)), now)
+
     return Readers(
         answers=queue(handover.ANSWERS, answers),
         denied=queue(handover.DENIED, denied),
         named=queue(handover.NAMED, named),
-        log=SupervisedLog(queries.group, lambda counters: RawLog(queries, counters, left.pop(handover.LOG, None)), now),
+        log=log(handover.LOG, queries),
+        copies=log(handover.COPIES, copies) if holds_logged else None,
+        logged=queue(handover.LOGGED, logged) if holds_logged else None,
     )
 
 

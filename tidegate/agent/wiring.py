@@ -43,9 +43,11 @@ from tidegate.agent.situation import Situation, look_around
 from tidegate.capture.recorder import Recorder
 from tidegate.capture.rolling import Limits
 from tidegate.config.settings import Settings
+from tidegate.packetlog.fetcher import LogFetcher
 from tidegate.packetlog.files import RotatedFile
-from tidegate.packetlog.reader import LogThread
+from tidegate.packetlog.reader import LogSource, LogThread
 from tidegate.packetlog.rules import LogRules
+from tidegate.render.settings import RenderSettings
 from tidegate.render.table import static_table
 from tidegate.store.files import FileSource
 from tidegate.sync.conditions import Conditions
@@ -55,6 +57,8 @@ from tidegate.sync.loop import ApplyLoop
 from tidegate.sync.parts import Parts
 from tidegate.sync.snapshots import SnapshotBuilder, SnapshotSettings
 from tidegate.sync.table import SyncedTable
+
+_NO_QUEUES = "the kernel has no queues: packets do not wait for their records"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +150,7 @@ def build(settings: Settings, features: Features) -> Agent:
 
     capturer = Capturer(desired, loop, _recorder(settings, situation.state, clock), clock)
     logs = LogKeeper(
-        reader=None if render.log_group is None else LogThread(render.log_group, clock),
+        reader=_log_source(render, packets, clock),
         rules=LogRules(settings.log_prefix),
         file=_log_file(settings),
         loop=loop,
@@ -199,6 +203,14 @@ def build(settings: Settings, features: Features) -> Agent:
         kernel=kernel,
         encryption=encryption,
     )
+
+
+def _log_source(render: RenderSettings, packets: PacketClient, clock: SystemClock) -> LogSource | None:
+    if render.holds_logged:
+        return LogFetcher(packets.logged)
+    if render.log_group is None:
+        return None
+    return LogThread(render.log_group, clock, gap="" if render.log_queue is None else _NO_QUEUES)
 
 
 def _log_file(settings: Settings) -> RotatedFile | None:

@@ -27,7 +27,7 @@ def logs(
     output: OutputOption = Output.TABLE,
     socket: SocketOption = DEFAULT_SOCKET,
 ) -> None:
-    """Show the latest packets that Log rules met (`logTransport: nflog`); as JSON lines with `-o json`.
+    """Show the latest packets that Log rules met (`logTransport: nflog` or `nfqueue`); as JSON lines with `-o json`.
 
     Records that are lost or were forgotten before they could be shown are counted on standard error.
     """
@@ -36,7 +36,7 @@ def logs(
     while True:
         page = ask(socket, "logs", {"after": str(after)})
         if page["transport"] == "kernel":
-            fail(exits.NO, "records are in the kernel log: set logTransport to nflog to have them here")
+            fail(exits.NO, "records are in the kernel log: set logTransport to nflog or nfqueue to have them here")
         for record in page["records"]:
             if all(record[name] == value for name, value in wanted.items()):
                 sys.stdout.write(f"{json.dumps(record) if output is Output.JSON else line(record)}\n")

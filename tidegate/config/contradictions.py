@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 
+from tidegate.config.records import LogTransport
 from tidegate.config.settings import Settings
 
 MARK_BITS = 7
 """One for Pass, one for packets that were held once, one for what host endpoints allowed before conntrack or DNAT; at
 the other end of the mask one for packets handed to a listener here, one for packets of the packet process's sockets.
-With WireGuard one more there, for what its devices send."""
+With WireGuard one more there, for what its devices send; with `logTransport: nfqueue` one for packets that wait for
+their records."""
 MAX_KEEP_ALIVE_SECONDS = 65535
 """A 16-bit number on the wire of the kernel's netlink (linux/wireguard.h)."""
 
@@ -21,9 +23,14 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
         found.append(("dnsPolicyNfqueueID", "cannot be the same as dnsPacketsNfqueueID"))
     if settings.dns_named_nfqueue_id in (settings.dns_policy_nfqueue_id, settings.dns_packets_nfqueue_id):
         found.append(("dnsNamedNfqueueID", "cannot be the same as dnsPolicyNfqueueID or dnsPacketsNfqueueID"))
+    holds_logged = settings.log_transport is LogTransport.NFQUEUE
+    others = (settings.dns_policy_nfqueue_id, settings.dns_packets_nfqueue_id, settings.dns_named_nfqueue_id)
+    if holds_logged and settings.log_nfqueue_id in others:
+        found.append(("logNfqueueID", "cannot be the same as that of another queue"))
     encrypts = settings.wireguard_enabled or settings.wireguard_enabled_v6
-    if settings.nftables_mark_mask.bit_count() < MARK_BITS + encrypts:
-        found.append(("nftablesMarkMask", f"cannot do with fewer than {MARK_BITS + encrypts} bits"))
+    needed = MARK_BITS + encrypts + holds_logged
+    if settings.nftables_mark_mask.bit_count() < needed:
+        found.append(("nftablesMarkMask", f"cannot do with fewer than {needed} bits"))
     return [*found, *_of_encryption(settings)] if encrypts else found
 
 

@@ -36,6 +36,14 @@ class LogTransport(StrEnum):
 
     KERNEL = "kernel"
     NFLOG = "nflog"
+    NFQUEUE = "nfqueue"
+
+
+class LogOverflow(StrEnum):
+    """What becomes of a connection whose record would be lost."""
+
+    PASS = "pass"
+    DROP = "drop"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,11 +57,20 @@ class RecordSettings:
     log_transport: LogTransport = knob(
         "logTransport", _LOG, kinds.choice(LogTransport), LogTransport.KERNEL,
         "Where Log rules write: lines of the kernel log (as Calico), or records of our own, by `tidegate logs` and in "
-        "logFile. Records that are lost under load are counted.",
+        "logFile. Records that are lost under load are counted; with nfqueue a connection waits until it is recorded.",
+    )  # fmt: skip
+    log_overflow: LogOverflow = knob(
+        "logOverflow", _LOG, kinds.choice(LogOverflow), LogOverflow.DROP,
+        "With `logTransport: nfqueue`, what becomes of a new connection that cannot be recorded: no room, or nobody "
+        "reads. Both are counted.",
+    )  # fmt: skip
+    log_nfqueue_id: int = knob(
+        "logNfqueueID", _LOG, kinds.integer(0, 65535), 103,
+        "NFQUEUE number of packets that wait until they are recorded (`logTransport: nfqueue`).",
     )  # fmt: skip
     log_group: int = knob(
         "logGroup", _LOG, kinds.integer(1, 65535), 5,
-        "NFLOG group of `logTransport: nflog`; nobody else's, in this network namespace.",
+        "NFLOG group of `logTransport: nflog` and `nfqueue`; nobody else's, in this network namespace.",
     )  # fmt: skip
     log_file: Path | None = knob(
         "logFile", _LOG, kinds.path(), None, "Records of Log rules as JSON lines; without it they are only in memory."

@@ -133,10 +133,10 @@ class _Node:
         )
 
     def _answered(self, queue: expr.Queue, mark: int) -> simulate.Answered:
-        """What the packet process says of a first packet: it carries no data, so a connection may be opened with it."""
+        """What the packet process says of a first packet: it carries no data, and is soon recorded."""
         del mark
-        is_opening = queue.number == self._settings.named_queue
-        return simulate.Answered(simulate.Answer.ACCEPT if is_opening else simulate.Answer.DROP)
+        goes_on = queue.number in (self._settings.named_queue, self._settings.log_queue)
+        return simulate.Answered(simulate.Answer.ACCEPT if goes_on else simulate.Answer.DROP)
 
     def _renamed(self, known: EndpointPolicy) -> EndpointPolicy:
         """Under a name of its own: on paper two endpoints may claim one interface, or have none yet."""

@@ -4,7 +4,7 @@ import contextlib
 import select
 import threading
 from collections import deque
-from typing import final
+from typing import Protocol, final
 
 from nfq.counters import LogCounters
 from nfq.errors import QueueLostError, QueueRefusedError
@@ -21,16 +21,46 @@ _RETRY_SECONDS = 1.0
 Taken = tuple[WallInstant, LoggedPacket]
 
 
+class LogSource(Protocol):
+    """Where copies come from; all of it may block."""
+
+    @property
+    def error(self) -> str:
+        """Why none come; "" while they do."""
+
+    @property
+    def lost(self) -> int:
+        """Copies that were made and are nowhere."""
+
+    @property
+    def malformed(self) -> int:
+        """Messages of the kernel that could not be read."""
+
+    @property
+    def gap(self) -> str:
+        """What this source does less than the configuration asks for; "" where it does all."""
+
+    def start(self) -> None:
+        """Begins to read."""
+
+    def close(self) -> None:
+        """Reads no more; what was read can still be taken."""
+
+    def take(self) -> list[Taken]:
+        """What came since the last time, oldest first."""
+
+
 @final
 class LogThread:
     """Owns the log group's socket and the thread."""
 
-    def __init__(self, group: int, clock: Clock, waiting_limit: int = WAITING_LIMIT) -> None:
+    def __init__(self, group: int, clock: Clock, waiting_limit: int = WAITING_LIMIT, gap: str = "") -> None:
         self.counters = LogCounters()
         self.dropped = 0
         """Copies that found no room; the thread alone writes it."""
         self.error = ""
         """Why the group is not read; "" while it is."""
+        self.gap = gap
         self._settings = LogSettings(group=group, threshold=32, flush_seconds=0.1, receive_buffer_bytes=64 << 20)
         self._clock = clock
         self._waiting: deque[Taken] = deque()
@@ -53,6 +83,16 @@ class LogThread:
     def take(self) -> list[Taken]:
         """What was read since the last time, oldest first."""
         return [self._waiting.popleft() for _ in range(len(self._waiting))]
+
+    @property
+    def lost(self) -> int:
+        """Copies that were made and are nowhere."""
+        return self.counters.lost + self.dropped
+
+    @property
+    def malformed(self) -> int:
+        """Messages of the kernel that could not be read."""
+        return self.counters.malformed
 
     def _run(self, log: RawLog | None) -> None:
         while not self._is_over.is_set():

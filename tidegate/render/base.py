@@ -9,6 +9,8 @@
     input          1  filter-host         whether workloads may reach their own host at all
     forward        3  named-forward        whether a connection has named itself, where a rule demands it
     input          3  named-input          likewise
+    input          4  log-input            what Log rules have copied waits until the copies are read
+    postrouting    5  log-postrouting      likewise
     output         0  filter-output       the host's own packets to workloads: not filtered, but for DNS that the packet
                                           process passes on in a workload's name
     output    -150  dns-output          the host's own DNS queries, where a host endpoint has rules by names
@@ -37,6 +39,7 @@ from tidegate.render.ended import asked_first, ended_chains
 from tidegate.render.hosts import empty_chains
 from tidegate.render.intercept import handing_rules, host_rules, mark_rules, output_rules
 from tidegate.render.limits import of_receiver, of_sender
+from tidegate.render.logged import logged_chains
 from tidegate.render.settings import RenderSettings
 
 _ESTABLISHED = Rule((Compare(Field.CT_STATE, Op.EQ, "established,related"), expr.Accept()), "established")
@@ -60,6 +63,7 @@ def base_chains(settings: RenderSettings) -> tuple[Chain, ...]:
         *empty_chains(),
         *named.empty_chains(),
         *host_dns.empty_chains(),
+        *logged_chains(settings),
         Chain("dns-postrouting", answer_rules(settings), Hook("filter", "postrouting", 110)),
         Chain(names.NEIGHBOURS, _neighbour_types()),
         Chain(names.DENY_EGRESS, _deny_egress(settings)),

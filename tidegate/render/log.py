@@ -17,11 +17,14 @@ _DEFAULT = "calico-packet"
 _SPECIFIER = re.compile("%[tknp]")
 
 
-def statement(rule: RuleID, settings: RenderSettings) -> expr.Statement:
+def statements(rule: RuleID, settings: RenderSettings) -> tuple[expr.Statement, ...]:
     """What the rule does with a packet; evaluation goes on at the next rule."""
     if settings.log_group is None:
-        return expr.LogToKernel(prefix(rule, settings.log_prefix))
-    return expr.LogToGroup(settings.log_group, prefix=tag(rule), snap_bytes=SNAP_BYTES)
+        return (expr.LogToKernel(prefix(rule, settings.log_prefix)),)
+    copy = expr.LogToGroup(settings.log_group, prefix=tag(rule), snap_bytes=SNAP_BYTES)
+    if not settings.holds_logged:
+        return (copy,)
+    return (copy, expr.SetMark(settings.logged_mark, settings.logged_mark))
 
 
 def tag(rule: RuleID) -> str:

@@ -75,7 +75,7 @@ def _verdict(
                 yield expr.SetMark(settings.pass_mark, settings.pass_mark)
             yield expr.Return()
         case Action.LOG:
-            yield log.statement(rule.id, settings)
+            yield from log.statements(rule.id, settings)
 
 
 def _denial(rule: CompiledRule, settings: RenderSettings) -> expr.Statement:

@@ -6,7 +6,7 @@ from dnsagent.snapshot import Mode, TrustedServer
 from nft import expr
 from policy.hosts import FAILSAFE_INBOUND, FAILSAFE_OUTBOUND, NO_TUNNELS, FailsafePort, Tunnels
 from tidegate.config.packets import DenyAction, HostAction, OnPolicyChange, SourceCheck, SourceSpoofing
-from tidegate.config.records import LogTransport
+from tidegate.config.records import LogOverflow, LogTransport
 from tidegate.config.settings import Settings
 from tidegate.config.wireguard import wireguard_ports
 
@@ -99,8 +99,19 @@ class RenderSettings:
     """Of Log rules, with %t, %k, %n and %p (Calico: LogPrefix)."""
     log_group: int | None = None
     """NFLOG group that Log rules copy packets to; None is the kernel's own log."""
+    log_queue: int | None = None
+    """NFQUEUE number where packets that Log rules have copied wait until the copies are sure; None: they go on."""
+    log_drops_overflow: bool = True
+    """What cannot wait there is dropped; otherwise it passes."""
+    logged_mark: int = 0x200000
+    """Mark bit of a packet that a Log rule has copied."""
     log_limit: expr.RateLimit | None = None
     """Of each Log rule (Calico: LogActionRateLimit and its burst)."""
+
+    @property
+    def holds_logged(self) -> bool:
+        """Whether packets wait until their records are read."""
+        return self.log_queue is not None and self.has_queue
 
     @property
     def holds_answers(self) -> bool:
@@ -142,7 +153,9 @@ def from_configuration(
     settings: Settings, trusted_servers: tuple[TrustedServer, ...], *, table_name: str = "tidegate"
 ) -> RenderSettings:
     """The configuration as the renderer wants it; the servers' names have been resolved to addresses by the caller."""
-    pass_mark, repeated_mark, host_mark, named_mark, unnamed_mark = _lowest_bits(settings.nftables_mark_mask)
+    pass_mark, repeated_mark, host_mark, named_mark, unnamed_mark, logged_mark = _lowest_bits(
+        settings.nftables_mark_mask
+    )
     intercept_mark, agent_mark = _highest_bits(settings.nftables_mark_mask)
     limit = settings.log_action_rate_limit
     return RenderSettings(
@@ -188,19 +201,22 @@ def from_configuration(
         allows_ipip=settings.allow_ipip_from_workloads,
         copies_denied=settings.flow_logs_file_enabled,
         log_prefix=settings.log_prefix,
-        log_group=settings.log_group if settings.log_transport is LogTransport.NFLOG else None,
+        log_group=None if settings.log_transport is LogTransport.KERNEL else settings.log_group,
+        log_queue=settings.log_nfqueue_id if settings.log_transport is LogTransport.NFQUEUE else None,
+        log_drops_overflow=settings.log_overflow is LogOverflow.DROP,
+        logged_mark=logged_mark,
         log_limit=limit and replace(limit, burst_packets=settings.log_action_rate_limit_burst),
     )
 
 
-def _lowest_bits(mask: int) -> tuple[int, int, int, int, int]:
-    """The five lowest bits of the mask. The configuration has checked that there are so many."""
+def _lowest_bits(mask: int) -> tuple[int, int, int, int, int, int]:
+    """The six lowest bits of the mask. The configuration has checked that there are as many as are used."""
     found = []
-    for _ in range(5):
+    for _ in range(6):
         found.append(mask & -mask)
         mask ^= found[-1]
-    first, second, third, fourth, fifth = found
-    return first, second, third, fourth, fifth
+    first, second, third, fourth, fifth, sixth = found
+    return first, second, third, fourth, fifth, sixth
 
 
 def _highest_bits(mask: int) -> tuple[int, int]:

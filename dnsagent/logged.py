@@ -1,0 +1,139 @@
+"""Packets that Log rules have copied: each waits until its copies are sure, then goes on (docs/adr/0061).
+
+    rules:   copy, copy, ... -> log group        then the packet itself -> queue
+    here:    receive packets; read copies; ask the socket how many were lost; the verdicts
+
+The rules copy before they queue. So when a packet is received all its copies are here or in the group's socket, but
+for those that the kernel could not hand over, and the socket says how many these were. Copies are kept here until the
+control process has fetched them; nothing makes records of them on the verdict path.
+"""
+
+from binascii import b2a_base64
+from collections import deque
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any, Final, final
+
+from nfq.log_messages import LoggedPacket
+from nfq.nflog import LOG_LIMIT
+from nfq.queue import BATCH_LIMIT
+from nfq.supervise import SupervisedLog, SupervisedQueue
+from reconcile.clock import Clock
+from reconcile.instant import Instant, WallInstant
+
+MAX_COPIES: Final = 65_536
+"""Copies kept for the control process, 40 MB at most. What comes then is lost."""
+MAX_UNREAD: Final = 16_384
+"""Copies that the socket's buffer of 64 MiB holds: each takes a page and more of it."""
+PAGE: Final = 400
+"""Copies in a reply: a millisecond's work, so that no answer waits longer for it."""
+
+
+@final
+class LoggedPackets:
+    """Owns the copies that were read and not yet fetched, numbered from 1. Owes no packet a verdict between calls."""
+
+    def __init__(
+        self,
+        queue: SupervisedQueue | None,
+        log: SupervisedLog | None,
+        clock: Clock,
+        drops_overflow: bool,  # noqa: FBT001 - of one caller, which has no more to say
+        max_copies: int = MAX_COPIES,
+        max_unread: int = MAX_UNREAD,
+    ) -> None:
+        """Without a queue and a log nothing comes."""
+        self.lost = 0
+        """Copies that found no room here."""
+        self.unread = 0
+        """Packets that had their verdict while no copies could be read, or kept."""
+        self.dropped = 0
+        """Packets dropped because a copy of theirs may be lost."""
+        self._queue = queue
+        self._log = log
+        self._clock = clock
+        self._drops_overflow = drops_overflow
+        self._max_copies = max_copies
+        self._max_unread = max_unread
+        self._copies: deque[tuple[WallInstant, LoggedPacket]] = deque()
+        self._confirmed = 0
+        self._losses_before = 0
+
+    def take(self, now: Instant) -> None:
+        """Gives the waiting packets, or some of them, their verdicts."""
+        if self._queue is None or self._log is None:
+            return
+        # A packet can be queued only where somebody reads, so the group is bound before the queue is.
+        if self._log.fileno() is None:
+            self._keep(self._log.receive(now, 0))
+        with self._queue.receive(now, BATCH_LIMIT) as batch:
+            if not len(batch):
+                return
+            is_read = self.read(now)
+            losses = self.losses
+            is_whole, self._losses_before = losses == self._losses_before, losses
+            if not is_read:
+                self.unread += len(batch)
+            if self._drops_overflow and not (is_read and is_whole):
+                self.dropped += len(batch)
+                for packet in batch:
+                    packet.drop()
+
+    def read(self, now: Instant) -> bool:
+        """Reads copies that wait, no more than others can wait for; whether all those behind them will be kept, too."""
+        log = self._log
+        if log is None:
+            return False
+        copies = log.receive(now, LOG_LIMIT)
+        self._keep(copies)
+        has_room = len(copies) < LOG_LIMIT or len(self._copies) + self._max_unread <= self._max_copies
+        return has_room and log.fileno() is not None
+
+    @property
+    def losses(self) -> int:
+        """Copies of which there will be no record."""
+        return self.lost + (0 if self._log is None else self._log.lost())
+
+    def page(self, request: Mapping[str, Any], memory: dict[str, Any]) -> dict[str, Any]:
+        """Copies behind the number `after`, which confirms those up to it; for the control process.
+
+        A number that was not given yet is of another life: then nothing is dropped.
+        """
+        del memory
+        after, copies = int(request["after"]), self._copies
+        if after <= self._confirmed + len(copies):
+            while self._confirmed < after:
+                copies.popleft()
+                self._confirmed += 1
+        found = [_shown(*each) for each in islice(copies, PAGE)]
+        return {
+            "copies": found,
+            "last": self._confirmed + len(found),
+            "more": len(found) == PAGE,
+            "lost": self.losses,
+            "unread": self.unread,
+            "dropped": self.dropped,
+            "malformed": 0 if self._log is None else self._log.counters.malformed,
+        }
+
+    def _keep(self, copies: list[LoggedPacket]) -> None:
+        if not copies:
+            return
+        room = max(0, self._max_copies - len(self._copies))
+        self.lost += max(0, len(copies) - room)
+        at = self._clock.wall()
+        self._copies.extend([(at, copy) for copy in copies[:room]])
+
+
+def _shown(at: WallInstant, copy: LoggedPacket) -> list[Any]:
+    """As `tidegate.packetlog.fetcher` reads it."""
+    origin = copy.origin
+    return [
+        at,
+        origin.prefix.decode("ascii", "replace"),
+        origin.mark,
+        origin.in_index,
+        origin.out_index,
+        origin.mac.hex(),
+        b2a_base64(copy.payload, newline=False).decode("ascii"),
+    ]

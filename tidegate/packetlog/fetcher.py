@@ -1,0 +1,92 @@
+"""Fetches what Log rules copied from the packet process, which reads it where packets wait for their records."""
+
+from binascii import a2b_base64
+from collections.abc import Callable, Sequence
+from typing import Any, final
+
+from dnsagent.link import LinkError
+from nfq.log_messages import LoggedPacket, LogOrigin
+from reconcile.instant import WallInstant
+from tidegate.packetlog.reader import Taken
+
+MAX_PAGES = 100
+"""Of one look, so that records are shown and written while more come."""
+
+_COUNTS = ("lost", "malformed", "unread", "dropped")
+
+
+@final
+class LogFetcher:
+    """A source of copies, as `LogThread` is one; all of it blocks."""
+
+    def __init__(self, page: Callable[[int], dict[str, Any]]) -> None:
+        """`page` gives the copies behind a number, and confirms those up to it; raises `LinkError`."""
+        self.error = ""
+        """Why nothing is fetched; "" while it is."""
+        self.gap = ""
+        self._page = page
+        self._last = 0
+        self._counts = dict.fromkeys(_COUNTS, 0)
+        self._before = dict.fromkeys(_COUNTS, 0)
+        """By the packet process that works now, and by those before it."""
+
+    def start(self) -> None:
+        """The packet process is read when it is there."""
+
+    def close(self) -> None:
+        """What comes from now on is the next run's."""
+
+    def take(self) -> list[Taken]:
+        """What was copied since the last time, oldest first. What is given out is confirmed by the next time."""
+        found: list[Taken] = []
+        for _ in range(MAX_PAGES):
+            try:
+                page = self._page(self._last)
+            except LinkError as error:
+                self.error = str(error)
+                break
+            self.error = ""
+            self._note(page)
+            found += [_read(each) for each in page["copies"]]
+            if not page["copies"]:
+                break
+        return found
+
+    @property
+    def lost(self) -> int:
+        """Copies that were made and are nowhere."""
+        return self._total("lost")
+
+    @property
+    def malformed(self) -> int:
+        """Messages of the kernel that could not be read."""
+        return self._total("malformed")
+
+    @property
+    def unread(self) -> int:
+        """Packets that had their verdict while nobody could read their copies."""
+        return self._total("unread")
+
+    @property
+    def dropped(self) -> int:
+        """Packets dropped because a copy of theirs might be lost (`logOverflow: drop`)."""
+        return self._total("dropped")
+
+    def _total(self, name: str) -> int:
+        return self._before[name] + self._counts[name]
+
+    def _note(self, page: dict[str, Any]) -> None:
+        if any(page[name] < self._counts[name] for name in _COUNTS) or page["last"] < self._last:
+            for name in _COUNTS:  # another packet process counts from zero
+                self._before[name] += self._counts[name]
+        self._counts = {name: int(page[name]) for name in _COUNTS}
+        self._last = int(page["last"])
+
+
+def _read(copy: Sequence[Any]) -> Taken:
+    """As `dnsagent.logged` writes it."""
+    at, prefix, mark, in_index, out_index, mac, payload = copy
+    origin = LogOrigin(
+        prefix=prefix.encode(), mark=mark, in_index=in_index, out_index=out_index, mac=bytes.fromhex(mac)
+    )
+    return WallInstant(at), LoggedPacket(memoryview(a2b_base64(payload)), origin, None)
