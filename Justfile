@@ -64,6 +64,10 @@ turnover HOURS="24" *ARGS: setup
 names *ARGS: setup
     {{python}} -m bench.names {{ARGS}}
 
+# connections a second with and without Log rules, and the records of 100,000 of them (root)
+bench-logs *ARGS: setup
+    {{python}} -m bench.logs {{ARGS}}
+
 # format the code
 fmt: setup
     {{bin}}/ruff format -q .

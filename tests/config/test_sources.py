@@ -64,6 +64,8 @@ def test_all_faults_are_told_at_once_each_with_its_place():
         ("dnsTTLFloor: 2h\ndnsTTLCeiling: 1h", "dnsTTLFloor"),
         ("dnsPolicyNfqueueID: 101", "dnsPolicyNfqueueID"),
         ("nftablesMarkMask: 0x3", "nftablesMarkMask"),
+        ("logTransport: nfqueue\nnftablesMarkMask: 0x7f", "nftablesMarkMask"),
+        ("logTransport: nfqueue\nlogNfqueueID: 101", "logNfqueueID"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(text, name):

@@ -25,6 +25,7 @@ SETTINGS = RenderSettings(
     log_group=5,  # Log rules write here; the kernel's own log is the same but for the namespace that it takes lines of
     log_queue=103,  # nobody reads it, and what cannot wait passes: it must come to the same end as what does not wait
     log_drops_overflow=False,
+    logged_mark=0x200000,
 )
 
 

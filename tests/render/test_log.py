@@ -1,5 +1,7 @@
 """Prefixes of Log rules."""
 
+from dataclasses import replace
+
 import pytest
 
 from nft import expr
@@ -56,3 +58,34 @@ def test_a_copy_for_the_agent_carries_the_rule_and_leaves_the_packet_to_the_next
     table = render_table(state(policies=(item,)), RenderSettings(log_group=5, log_prefix="%n"))
     (rule,) = table.chains[names.policy_chain(item.id, Direction.EGRESS)].rules
     assert rule.statements == (expr.Counter(), expr.LogToGroup(5, prefix=rule.comment, snap_bytes=256))
+
+
+HELD = RenderSettings(log_group=5, log_queue=103, logged_mark=0x200000)
+
+
+def test_what_waits_for_its_record_is_marked_as_it_is_copied():
+    item = policy("a", egress=({"action": Action.LOG},))
+    table = render_table(state(policies=(item,)), HELD)
+    (rule,) = table.chains[names.policy_chain(item.id, Direction.EGRESS)].rules
+    copy = expr.LogToGroup(5, prefix=rule.comment, snap_bytes=256)
+    assert rule.statements == (expr.Counter(), copy, expr.SetMark(HELD.logged_mark, HELD.logged_mark))
+
+
+@pytest.mark.parametrize("drops", [True, False])
+def test_the_mark_is_gone_before_the_queue_and_behind_it_stands_the_choice_for_overflow(drops):
+    table = render_table(state(), replace(HELD, log_drops_overflow=drops))
+    first, second, *last = table.chains[names.LOG_HOLD].rules
+    assert first.statements == (expr.SetMark(HELD.logged_mark, 0), expr.Counter())
+    assert second.statements == (expr.Jump(names.QUEUE_LOGGED),)
+    assert [rule.statements[-1] for rule in last] == [expr.Drop()] * drops
+    (queue,) = table.chains[names.QUEUE_LOGGED].rules
+    assert queue.statements == (expr.Queue(103, bypass=not drops),)
+
+
+@pytest.mark.parametrize("settings", [RenderSettings(log_group=5), replace(HELD, has_queue=False)])
+def test_without_a_queue_nothing_waits_and_the_base_chains_stay(settings):
+    table = render_table(state(policies=(policy("a", egress=({"action": Action.LOG},)),)), settings)
+    assert table.chains[names.LOG_INPUT].rules == table.chains[names.LOG_POSTROUTING].rules == ()
+    assert names.QUEUE_LOGGED not in table.chains
+    (rule,) = table.chains[names.policy_chain(policy_id("a"), Direction.EGRESS)].rules
+    assert isinstance(rule.statements[-1], expr.LogToGroup)

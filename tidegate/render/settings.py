@@ -103,8 +103,8 @@ class RenderSettings:
     """NFQUEUE number where packets that Log rules have copied wait until the copies are sure; None: they go on."""
     log_drops_overflow: bool = True
     """What cannot wait there is dropped; otherwise it passes."""
-    logged_mark: int = 0x200000
-    """Mark bit of a packet that a Log rule has copied."""
+    logged_mark: int = 0
+    """Mark bit of a packet that a Log rule has copied; 0 where packets do not wait."""
     log_limit: expr.RateLimit | None = None
     """Of each Log rule (Calico: LogActionRateLimit and its burst)."""
 
@@ -204,7 +204,7 @@ def from_configuration(
         log_group=None if settings.log_transport is LogTransport.KERNEL else settings.log_group,
         log_queue=settings.log_nfqueue_id if settings.log_transport is LogTransport.NFQUEUE else None,
         log_drops_overflow=settings.log_overflow is LogOverflow.DROP,
-        logged_mark=logged_mark,
+        logged_mark=logged_mark if settings.log_transport is LogTransport.NFQUEUE else 0,
         log_limit=limit and replace(limit, burst_packets=settings.log_action_rate_limit_burst),
     )
 
