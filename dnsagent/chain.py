@@ -57,7 +57,8 @@ def resolve(answer: Answer) -> tuple[list[Resolved], list[Trouble], Alias | None
 
 def _direct(name: bytes, records: list[AddressRecord]) -> tuple[list[Resolved], list[Trouble], Alias | None]:
     """The common case: every owner is the name itself."""
-    names = (name,)
+    # Of no certain length: otherwise the compiler would make another tuple for each record.
+    names: tuple[bytes, ...] = (name,)
     found: list[Resolved] = [(names, ttl, address) for owner, ttl, address in records if owner == name]
     return found, [Trouble.OUT_OF_CHAIN] * (len(records) - len(found)), None
 

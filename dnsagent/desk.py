@@ -216,7 +216,7 @@ class Desk:
         sets = frozenset(request["sets"])
         lost = [
             Element(key, deadline, is_present=False)
-            for key, deadline in list(learner.elements.items())
+            for key, deadline in learner.elements.items()
             if key[0] in sets and deadline > now
         ]
         for element in lost:
@@ -232,6 +232,7 @@ class Desk:
     def _write(self, elements: list[Element], now: Instant) -> int:
         written = self._loop.sets.restore(elements, now)
         self._loop.learner.commit(written)
+        self._loop.learner.note_full(self._loop.sets.take_full(), now)
         self._loop.denied.release(written)
         return len(written)
 

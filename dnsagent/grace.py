@@ -155,7 +155,7 @@ class GraceKeeper:
 
     def _sweep(self, each: GraceSet, now: Instant) -> None:
         elements = self._read(each)
-        if len(elements) >= self._learner.plan.snapshot.grace_set_size:
+        if len(elements) >= self._learner.plan.snapshot.set_size:
             self._counters["grace-full"] += 1
             self._found_full.add(each.name)
         doomed: list[ElementKey] = []

@@ -1,9 +1,11 @@
 """The learner's elements in the kernel: one transaction for all, and again without those that the kernel blames.
 
 A refused transaction costs 8 ms and applies nothing. The kernel blames one element of each set at a time; a set that is
-blamed again (it is full, or gone) is left out whole, so that one endpoint's set cannot keep the others waiting.
+blamed again (it is gone, say) is left out whole, so that one endpoint's set cannot keep the others waiting. Of one that
+is full the additions are left out, and whoever asks is told (`take_full`).
 """
 
+import errno
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
@@ -43,6 +45,12 @@ class KernelSets:
         self._counters = counters
         self.commits = 0
         """Transactions that the kernel made."""
+        self._full: set[str] = set()
+
+    def take_full(self) -> frozenset[str]:
+        """Sets that the kernel has called full since this was asked last."""
+        full, self._full = frozenset(self._full), set()
+        return full
 
     def tally(self) -> Tally:
         """The ruleset's generation, and how many transactions led to it that were made here.
@@ -97,26 +105,34 @@ class KernelSets:
 
     def _apply(self, changes: Sequence[Change]) -> Sequence[int]:
         """Positions of the changes that were made, in order."""
-        positions: Sequence[int] = range(len(changes))
         blamed_sets: Counter[str] = Counter()
+        positions: Sequence[int] = range(len(changes))
         for _ in range(MAX_ATTEMPTS):
+            if self._full or blamed_sets:
+                positions = [at for at in positions if self._is_promising(changes[at], blamed_sets)]
             if not positions:
                 return ()
             try:
                 self._writer.write(changes if len(positions) == len(changes) else [changes[at] for at in positions])
             except NftError as error:
                 self._counters["program-failed"] += 1
-                refused = {positions[at] for at in error.failures} if isinstance(error, ElementError) else set()
-                if not refused:
+                failures = error.failures if isinstance(error, ElementError) else {}
+                if not failures:
                     return self._apply_singly(changes, positions)
-                blamed_sets.update({changes[at].set_name for at in refused})
-                positions = [
-                    at for at in positions if at not in refused and blamed_sets[changes[at].set_name] < _TOLERATED
-                ]
+                refused = {positions[at]: code for at, code in failures.items()}
+                full = {changes[at].set_name for at, code in refused.items() if code == errno.ENFILE}
+                self._full |= full
+                blamed_sets.update({changes[at].set_name for at in refused} - full)
+                positions = [at for at in positions if at not in refused]
             else:
                 self.commits += 1
                 return positions
         return ()
+
+    def _is_promising(self, change: Change, blamed_sets: Counter[str]) -> bool:
+        """A set that is full takes no addition more; what it has can be refreshed."""
+        has_no_room = change.set_name in self._full and change.operation is Operation.ADD
+        return not has_no_room and blamed_sets[change.set_name] < _TOLERATED
 
     def _apply_singly(self, changes: Sequence[Change], positions: Sequence[int]) -> Sequence[int]:
         """For a refusal that blames nobody: one by one, until it is clear that the kernel takes nothing at all."""

@@ -2,7 +2,7 @@
 
 Bounded in time by `LIFE_SECONDS` and in number by `max_pending`; at the bound the oldest conversation is forgotten,
 and an answer to it, should it come, is delivered unlearned. Conversations are in the order of their latest question,
-and so are the questions of each, so both bounds pop from one end.
+so both bounds pop from one end.
 """
 
 from collections import OrderedDict
@@ -14,7 +14,7 @@ from reconcile.instant import Instant
 LIFE_SECONDS: Final = 10.0
 """Resolvers give up after 5 s and ask again under another number; a later answer is nobody's."""
 MAX_PENDING: Final = 65_536
-"""At 3,000 questions a second this is more than two lives; each takes about 400 bytes."""
+"""At 3,000 questions a second this is more than two lives; each takes about 330 bytes."""
 MAX_PER_CONVERSATION: Final = 8
 """Different questions under one number from one port: two are usual (A and AAAA), more are somebody's experiment."""
 
@@ -33,14 +33,16 @@ class Mismatch(StrEnum):
 
 
 class _Question:
-    """One question of a conversation; `is_answered` is all that ever changes, and `at` when it is asked again."""
+    """One question of a conversation; `is_answered` is all that ever changes but for `earlier`."""
 
-    __slots__ = ("asked", "at", "is_answered")
+    __slots__ = ("asked", "at", "earlier", "is_answered")
 
-    def __init__(self, asked: bytes, at: Instant) -> None:
+    def __init__(self, asked: bytes, at: Instant, earlier: "_Question | None" = None) -> None:
         self.asked = asked
         self.at = at
         self.is_answered = False
+        self.earlier = earlier
+        """Another question of the same conversation; mostly there is none."""
 
 
 class PendingQueries:
@@ -52,7 +54,8 @@ class PendingQueries:
 
     def __init__(self, max_pending: int = MAX_PENDING) -> None:
         self._max = max_pending
-        self._conversations: OrderedDict[bytes, list[_Question]] = OrderedDict()
+        self._conversations: OrderedDict[bytes, _Question] = OrderedDict()
+        """The latest question of each."""
         self.forgotten = 0
         """Questions dropped at a bound before their answer came."""
 
@@ -61,34 +64,32 @@ class PendingQueries:
 
     def add(self, conversation: bytes, asked: bytes, now: Instant) -> None:
         """Notes a question. Asked again, its life begins again."""
-        questions = self._conversations.get(conversation)
-        if questions is None:
+        latest = self._conversations.get(conversation)
+        if latest is None:
             if len(self._conversations) >= self._max:
                 self._forget_oldest()
-            self._conversations[conversation] = [_Question(asked, now)]
+            self._conversations[conversation] = _Question(asked, now)
             return
+        others = [each for each in _all(latest) if each.asked != asked]
+        if len(others) >= MAX_PER_CONVERSATION:
+            self.forgotten += not others.pop().is_answered
+        for number, question in enumerate(others):
+            question.earlier = others[number + 1] if number + 1 < len(others) else None
         self._conversations.move_to_end(conversation)
-        for number, question in enumerate(questions):
-            if question.asked == asked:
-                del questions[number]
-                break
-        else:
-            if len(questions) >= MAX_PER_CONVERSATION:
-                self.forgotten += not questions[0].is_answered
-                del questions[0]
-        questions.append(_Question(asked, now))
+        self._conversations[conversation] = _Question(asked, now, others[0] if others else None)
 
     def take(self, conversation: bytes, asked: bytes, now: Instant) -> Mismatch | None:
         """Consumes the question that this answers; otherwise says why there is none."""
-        questions = self._conversations.get(conversation)
-        if questions is None:
+        question = self._conversations.get(conversation)
+        if question is None:
             return Mismatch.UNSOLICITED
-        for question in questions:
+        while question is not None:
             if question.asked == asked:
                 if question.is_answered:
                     return Mismatch.REPLAY
                 question.is_answered = True
                 return Mismatch.LATE if now - question.at > LIFE_SECONDS else None
+            question = question.earlier
         return Mismatch.WRONG_NAME
 
     def expire(self, now: Instant) -> None:
@@ -96,10 +97,18 @@ class PendingQueries:
         conversations = self._conversations
         while conversations:
             conversation = next(iter(conversations))
-            if now - conversations[conversation][-1].at <= 2 * LIFE_SECONDS:
+            if now - conversations[conversation].at <= 2 * LIFE_SECONDS:
                 return
             del conversations[conversation]
 
     def _forget_oldest(self) -> None:
-        _, questions = self._conversations.popitem(last=False)
-        self.forgotten += sum(not question.is_answered for question in questions)
+        _, latest = self._conversations.popitem(last=False)
+        self.forgotten += sum(not question.is_answered for question in _all(latest))
+
+
+def _all(latest: _Question) -> list[_Question]:
+    """The questions of a conversation, the latest first."""
+    found = [latest]
+    while (earlier := found[-1].earlier) is not None:
+        found.append(earlier)
+    return found

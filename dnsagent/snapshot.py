@@ -176,8 +176,8 @@ class Snapshot:
     """Refuse answers whose query may have been lost from the overflowing query log."""
     grace_max_seconds: float = 86_400.0
     """So long after its address was last open by name an element of a grace set goes."""
-    grace_set_size: int = 65_536
-    """At so many elements a grace set is full."""
+    set_size: int = 65_536
+    """At so many elements a learned set is full, or a grace set."""
     max_elements_per_endpoint: int = 20_000
     max_elements: int = 500_000
     learn_delay_seconds: float = 0.0

@@ -25,7 +25,7 @@ _PLAIN = (
 _LATER = (
     "intercept_port", "reads_tcp", "intercept_mark", "intercept_table", "agent_mark", "remembers_aliases",
     "learns_hints", "fails_closed", "named_queue", "named_mark", "unnamed_mark", "max_named_hold_seconds",
-    "grace_max_seconds", "grace_set_size", "log_queue", "log_group", "log_drops_overflow",
+    "grace_max_seconds", "set_size", "log_queue", "log_group", "log_drops_overflow",
 )  # fmt: skip
 """Not in the files of earlier versions, which say the default by that."""
 _RULE_FIELDS = (

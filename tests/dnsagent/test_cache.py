@@ -1,5 +1,8 @@
 """What is remembered of answers and of the kernel's elements, and that none of it grows without end."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from dnsagent.cache import (
     HISTORY_SECONDS,
     MAX_TTL_SECONDS,
@@ -32,6 +35,31 @@ def test_every_name_and_address_of_an_endpoint_is_remembered():
     assert told(cache) == [("ep2", b"a", 9)]
     assert len(cache) == 1
     assert told(cache, "ep1") == []
+
+
+def one_answer(width: int, *numbers: int, ttl: int = 60) -> dict[bytes, Known]:
+    """Addresses of one answer: they share what is known."""
+    return dict.fromkeys((number.to_bytes(width, "big") for number in numbers), known(ttl=ttl))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([4, 16]), st.lists(st.integers(1, 5), min_size=1, unique=True), st.booleans()))
+)
+def test_what_is_kept_of_a_name_is_what_all_its_answers_said(answers):
+    """However it is packed: addresses of either family, in the order in which they were told first."""
+    cache, model = NameCache(), {}
+    for ttl, (width, numbers, is_mixed) in enumerate(answers, 1):
+        what = one_answer(width, *numbers, ttl=ttl) | (one_answer(4, 9, ttl=ttl) if is_mixed else {})
+        cache.note("ep1", b"a", dict(what))
+        model |= what
+    found = {address: each.ttl for _, _, address, each in cache.entries()}
+    assert found == {address: each.ttl for address, each in model.items()}
+    assert len(cache) == len(model) == sum(size for _, _, size in cache.sizes())
+    for address, each in model.items():
+        assert [item[3].ttl for item in cache.find(None, address)] == [each.ttl]
+    assert list(cache.find(None, b"\0\1\0\0")) == []
+    cache.forget("ep1")
+    assert len(cache) == 0
 
 
 def test_entries_are_found_by_name_and_by_address():

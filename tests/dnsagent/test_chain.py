@@ -41,6 +41,14 @@ def test_addresses_of_the_name_itself():
     assert troubles == []
 
 
+def test_records_of_one_owner_share_the_names_on_the_way():
+    """Compiled as well: a tuple for each record costs memory, and a look at all rules for each address."""
+    records = [record(owner, A, 60, f"192.0.2.{number}") for owner in ("a.test", "b.test") for number in (1, 2)]
+    for alias in ([], [record("a.test", CNAME, 60, "b.test")]):
+        resolved, _, _ = resolve(decode_answer(answer("a.test", *alias, *records)))
+        assert len({id(way) for way, _, _ in resolved}) == len({way for way, _, _ in resolved}) == 1 + len(alias)
+
+
 @given(st.permutations(chain_of(5)))
 def test_the_order_of_the_records_is_indifferent(records):
     ((way, ttl, address),), troubles = found(*records)

@@ -52,6 +52,12 @@ class TableMachine(RuleBasedStateMachine):
         for key in self.model:
             counts[owner_of(key)] = counts.get(owner_of(key), 0) + 1
         assert self.table.per_owner == counts  # no zeros
+        sets = {name: sum(key[0] == name for key in self.model) for name, _ in self.model}
+        assert (self.table.per_set, self.table._numbers.keys(), len(self.table._names)) == (
+            sets,
+            sets.keys(),
+            len(sets),
+        )
         assert set(self.table.of_owners(frozenset([b"\1\1"]))) == {k for k in self.model if owner_of(k) == b"\1\1"}
 
     @invariant()

@@ -147,7 +147,7 @@ def test_another_life_goes_on_counting(tmp_path):
 
 
 def test_a_full_set_is_told_until_it_has_room_again(tmp_path):
-    process = Process(tmp_path, GRACED, endpoints=BOTH, grace_set_size=1)
+    process = Process(tmp_path, GRACED, endpoints=BOTH, set_size=1)
     process.turn()
     connect(process)
     sweep(process)

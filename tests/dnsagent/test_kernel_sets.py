@@ -1,5 +1,6 @@
 """Elements in a kernel that refuses some: the others are written, at a bounded cost."""
 
+import errno
 from collections import Counter
 
 import pytest
@@ -40,7 +41,7 @@ class Writer:
                 after[at] = change.timeout_ms
             elif (change.set_name, change.operation) not in blamed:
                 blamed.add((change.set_name, change.operation))
-                failures[position] = 23
+                failures[position] = errno.EINVAL if at[1] in self.poison else errno.ENFILE if full else errno.ENOENT
         if failures:
             self.refused += 1
             raise ElementError(next(iter(failures.values())), "table t", failures)
@@ -129,6 +130,26 @@ def test_a_full_set_is_left_out_and_keeps_nobody_waiting(counters):
     assert {each.key[0] for each in written} == {"d4"}
     assert len(written) == 50
     assert len(writer.transactions) <= MAX_ATTEMPTS
+
+
+def test_a_full_set_refreshes_what_it_has_and_is_told_of_once(counters):
+    writer = Writer(room={"full": 3, "d4": 100})
+    kernel = sets(writer, counters)
+    there = [element(number, "full") for number in range(3)]
+    kernel.write(there, NOW)
+    assert kernel.take_full() == frozenset()
+    again = [element(number, "full", NOW + 90, is_present=True) for number in range(3)]
+    written = kernel.write([element(7, "full"), *again, element(8, "full"), element(1)], NOW)
+    assert keys(written) == [*keys(again), element(1).key]
+    assert writer.transactions == [3, 6, 4]
+    assert kernel.take_full() == {"full"}
+    assert kernel.take_full() == frozenset()
+
+
+def test_many_elements_for_a_full_set_cost_one_refused_transaction(counters):
+    writer = Writer(room={"full": 3})
+    assert sets(writer, counters).restore([element(number, "full") for number in range(3 * CHUNK)], NOW) == []
+    assert (writer.transactions, counters) == ([CHUNK], {"program-failed": 1})
 
 
 def test_a_kernel_that_refuses_everything_costs_a_bounded_number_of_transactions(counters):

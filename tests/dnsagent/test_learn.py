@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsagent.learn import LAX_SECONDS, MAX_ADDRESSES_PER_ANSWER, MAX_REFUSALS_PER_ANSWER, Learner
+from dnsagent.learn import FULL_SECONDS, LAX_SECONDS, MAX_ADDRESSES_PER_ANSWER, MAX_REFUSALS_PER_ANSWER, Learner
 from dnsagent.plan import make_plan
 from dnsagent.queries import LIFE_SECONDS
 from tests.dnsagent.stage import (
@@ -403,6 +403,33 @@ def test_the_node_has_a_bound_too():
     assert len(stage.tell("a.test", *many(3))) == 3
     assert len(stage.tell("a.test", *many(3), client=OTHER)) == 1
     assert stage.count("cap-node") == 2
+
+
+def test_a_set_has_a_bound_that_counts_those_of_all_its_endpoints():
+    endpoints = (endpoint("ep1", CLIENT, rules=("r",)), endpoint("ep2", OTHER, rules=("r",)))
+    stage = Stage(RULE, endpoints=endpoints, set_size=5)
+    assert len(stage.tell("a.test", *many(3))) == 3
+    assert len(stage.tell("a.test", *many(3), client=OTHER)) == 2
+    assert stage.count("cap-set") == 1
+    # What is there may still be prolonged, and room that has become free is given anew.
+    stage.now += 50
+    assert len(stage.tell("a.test", *many(3))) == 3
+    stage.now += 30
+    stage.learner.expire(stage.now)
+    assert len(stage.tell("a.test", *many(4, "198.52"), client=OTHER)) == 2
+
+
+def test_a_set_that_the_kernel_calls_full_is_left_alone_for_a_moment():
+    stage = Stage(RULE)
+    stage.tell("a.test", *many(1))
+    stage.learner.note_full(["d4-r"], stage.now)
+    stage.now += 50
+    stage.learner.note_full(["d4-r"], stage.now)
+    assert len(stage.tell("a.test", *many(3))) == 1  # the one that is there already
+    assert (stage.count("cap-set"), stage.count("kernel-set-full")) == (2, 2)
+    stage.now += FULL_SECONDS + 0.1
+    stage.learner.expire(stage.now)
+    assert len(stage.tell("a.test", *many(3))) == 2
 
 
 def test_answers_of_one_transaction_share_the_room_that_is_left():

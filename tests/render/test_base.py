@@ -134,7 +134,7 @@ def test_learned_sets_belong_to_the_packet_process():
         assert item.has_timeout
         assert not item.is_interval
         assert item.name not in table.elements
-        assert (item.size, item.gc_interval_seconds) == (65536, 600)
+        assert (item.size, item.gc_interval_seconds) == (4 * 65536, 60)
 
 
 def test_no_set_has_both_intervals_and_timeouts():

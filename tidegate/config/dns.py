@@ -124,7 +124,8 @@ class DNSSettings:
     )  # fmt: skip
     dns_learned_set_size: int = knob(
         "dnsLearnedSetSize", _DNS, kinds.integer(256, 16777216), 65536,
-        "Most addresses in one learned set: a hostile zone must not eat the kernel's memory.",
+        "Most addresses open in one learned set: a hostile zone must not eat the kernel's memory. The kernel has more "
+        "places, because what has expired keeps its place for up to a minute.",
     )  # fmt: skip
 
     dns_read_tcp: bool = knob(

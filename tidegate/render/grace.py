@@ -18,10 +18,8 @@ from policy.rules import Action, CompiledRule, DomainOptions, DomainSetID
 from tidegate.render import names
 from tidegate.render.family import FAMILIES
 from tidegate.render.match import Conjunction, learned_match
+from tidegate.render.sets import GC_SECONDS
 from tidegate.render.settings import RenderSettings
-
-GC_SECONDS = 60
-"""Between the kernel's walks; until then what is over takes places of the set."""
 
 
 def grace_seconds(of: CompiledRule | DomainOptions, settings: RenderSettings) -> float:

@@ -65,11 +65,9 @@ class RenderSettings:
     trusted_servers: tuple[TrustedServer, ...] = ()
     """DNS servers as the workloads address them."""
     learned_set_size: int = 65536
-    """Elements of one learned set; without a bound a hostile zone could eat the kernel's memory."""
+    """Live elements of one learned set; without a bound a hostile zone could eat the kernel's memory."""
     grace_seconds: float = 0.0
     """Of rules by names that say nothing else; 0 is none."""
-    learned_gc_seconds: int = 600
-    """The kernel's default of one second walks the whole set and stalls packets."""
     interface_prefixes: tuple[str, ...] = ("cali",)
     """An interface with such a name and no endpoint belongs to a workload we don't know yet: nothing passes."""
     endpoint_to_host: HostAction = HostAction.DROP

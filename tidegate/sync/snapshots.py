@@ -119,7 +119,7 @@ class SnapshotBuilder:
             is_strict=settings.dns_pending_strict,
             learn_delay_seconds=settings.debug_dns_response_delay_seconds,
             grace_max_seconds=settings.dns_grace_max_seconds,
-            grace_set_size=render.learned_set_size,
+            set_size=render.learned_set_size,
             max_elements_per_endpoint=settings.dns_max_elements_per_endpoint,
             max_elements=settings.dns_max_elements,
             max_hold_seconds=settings.dns_packets_nfqueue_max_hold_seconds,
