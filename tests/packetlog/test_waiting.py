@@ -21,8 +21,13 @@ _SO_RCVBUFFORCE = 33
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    with logging_site(tmp_path_factory.mktemp("waiting"), logTransport="nfqueue") as site:
-        yield site
+    scratch = tmp_path_factory.mktemp("waiting")
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) as syslog:
+        syslog.bind(str(scratch / "log"))
+        settings = {"logTransport": "nfqueue", "logSinks": [f"syslog:{scratch / 'log'}"]}
+        with logging_site(scratch, **settings) as site:
+            site.syslog = syslog
+            yield site
 
 
 def counter(site, name):
@@ -84,6 +89,23 @@ def test_the_command_shows_what_waits(site):
     site.until(lambda: of_port(site, 82), 20)
     site.until(lambda: "rule" in site.agent.call("logs", "--policy", "first").stdout, 20)
     assert "gnp/first: t/a egress TCP" in site.agent.call("logs").stdout
+
+
+def test_a_sink_has_the_record_too_and_one_that_does_not_read_is_no_ones_trouble(site):
+    connect(site.lab.pod("a").namespace, ip_address(WORLD), 83, 0.2)
+    site.until(lambda: of_port(site, 83), 20)
+    site.syslog.setblocking(False)
+
+    def is_told():
+        try:
+            while b'"destination_port": 83,' not in site.syslog.recv(65536):
+                pass
+        except BlockingIOError:
+            return False
+        return True
+
+    # The flood before has filled the socket: what waits comes as it is read.
+    site.until(is_told, 60)
 
 
 def test_with_the_packet_process_killed_nothing_passes_unrecorded_and_soon_all_is_as_before(site):

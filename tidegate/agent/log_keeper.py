@@ -1,7 +1,6 @@
-"""Turns what Log rules copied into records, and hands them to the file and to those who ask."""
+"""Turns what Log rules copied into records, and hands them to the file, the sinks and those who ask."""
 
 import asyncio
-import json
 import socket
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from tidegate.api.question import QuestionError
 from tidegate.api.server import Document, Query
 from tidegate.packetlog.book import LogBook
 from tidegate.packetlog.fetcher import LogFetcher
-from tidegate.packetlog.files import RotatedFile
+from tidegate.packetlog.outlets import Outlets
 from tidegate.packetlog.reader import LogSource, LogThread, Taken
 from tidegate.packetlog.record import LogRecord, read_record
 from tidegate.packetlog.rules import LogRules
@@ -35,14 +34,14 @@ _Known = Mapping[tuple[str, str], Sequence[str]]
 
 @final
 class LogKeeper:
-    """Owns the reader, the book and the file. Without a reader (`logTransport: kernel`) it only says so."""
+    """Owns the reader, the book and the outlets. Without a reader (`logTransport: kernel`) it only says so."""
 
     def __init__(
         self,
         *,
         reader: LogSource | None,
         rules: LogRules,
-        file: RotatedFile | None,
+        outlets: Outlets,
         loop: ApplyLoop,
         packets: PacketClient,
         conditions: Conditions,
@@ -50,7 +49,7 @@ class LogKeeper:
     ) -> None:
         self._reader = reader
         self._rules = rules
-        self._file = file
+        self._outlets = outlets
         self._loop = loop
         self._packets = packets
         self._conditions = conditions
@@ -60,8 +59,6 @@ class LogKeeper:
         """What the rules were read from."""
         self._records = 0
         self._unreadable = 0
-        self._unwritten = 0
-        self._file_error = ""
 
     async def run(self) -> None:
         """Looks again and again until cancelled; then what was read is still written."""
@@ -101,8 +98,7 @@ class LogKeeper:
     def _finish(self, reader: LogSource) -> None:
         reader.close()
         self._written(reader.take())
-        if self._file is not None:
-            self._file.close()
+        self._outlets.close()
 
     # --- in a thread ---
 
@@ -111,14 +107,7 @@ class LogKeeper:
         known = self._names() if taken else {}
         documents = [_named(record, known).document() for record in self._read(taken)]
         self._records += len(documents)
-        if self._file is not None and documents:
-            try:
-                self._file.write(json.dumps(document).encode() + b"\n" for document in documents)
-                self._file_error = ""
-            except OSError as error:
-                # How many of them are in the file nobody knows: those that may be missing are counted.
-                self._unwritten += len(documents)
-                self._file_error = f"cannot write the log file: {error}"
+        self._outlets.write(documents)
         return documents
 
     def _read(self, taken: Sequence[Taken]) -> list[LogRecord]:
@@ -147,7 +136,8 @@ class LogKeeper:
     # --- what is told ---
 
     def _say(self, reader: LogSource) -> None:
-        error = reader.error or self._file_error or reader.gap
+        outlets = self._outlets
+        error = reader.error or outlets.file_error or outlets.sink_error or reader.gap
         condition = Condition(
             type=ConditionType.LOG_RECORDS,
             is_true=not error,
@@ -159,8 +149,10 @@ class LogKeeper:
     def _reason(self, reader: LogSource) -> str:
         if reader.error:
             return "NotRead"
-        if self._file_error:
+        if self._outlets.file_error:
             return "NotWritten"
+        if self._outlets.sink_error:
+            return "NotSent"
         return "NotHeld" if reader.gap else "Recorded"
 
     @property
@@ -173,7 +165,7 @@ class LogKeeper:
             "log_records": self._records,
             "log_records_lost": reader.lost,
             "log_records_unreadable": self._unreadable + reader.malformed,
-            "log_records_unwritten": self._unwritten,
+            **self._outlets.counters,
             **_held_counters(reader),
         }
 

@@ -13,7 +13,7 @@ Everything but the kernel's thread runs in one event loop. Configuration is read
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +45,10 @@ from tidegate.capture.rolling import Limits
 from tidegate.config.settings import Settings
 from tidegate.packetlog.fetcher import LogFetcher
 from tidegate.packetlog.files import RotatedFile
+from tidegate.packetlog.outlets import Outlets, SinkThread
 from tidegate.packetlog.reader import LogSource, LogThread
 from tidegate.packetlog.rules import LogRules
+from tidegate.packetlog.sinks import open_sink
 from tidegate.render.settings import RenderSettings
 from tidegate.render.table import static_table
 from tidegate.store.files import FileSource
@@ -152,7 +154,7 @@ def build(settings: Settings, features: Features) -> Agent:
     logs = LogKeeper(
         reader=_log_source(render, packets, clock),
         rules=LogRules(settings.log_prefix),
-        file=_log_file(settings),
+        outlets=Outlets(_log_file(settings), _log_sinks(situation)),
         loop=loop,
         packets=packets,
         conditions=conditions,
@@ -211,6 +213,11 @@ def _log_source(render: RenderSettings, packets: PacketClient, clock: SystemCloc
     if render.log_group is None:
         return None
     return LogThread(render.log_group, clock, gap="" if render.log_queue is None else _NO_QUEUES)
+
+
+def _log_sinks(situation: Situation) -> Iterator[SinkThread]:
+    for name in situation.settings.log_sinks:
+        yield SinkThread(name, open_sink(name, situation.node))
 
 
 def _log_file(settings: Settings) -> RotatedFile | None:

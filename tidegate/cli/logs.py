@@ -11,6 +11,7 @@ import typer
 from tidegate.cli import exits
 from tidegate.cli.output import Output, OutputOption, fail, say
 from tidegate.cli.query import DEFAULT_SOCKET, SocketOption, ask
+from tidegate.packetlog.text import line
 
 FollowOption = Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")]
 EndpointOption = Annotated[str | None, typer.Option("--endpoint", help="Only of this endpoint: namespace/name.")]
@@ -46,26 +47,6 @@ def logs(
             if not follow:
                 return
             time.sleep(_LOOK_SECONDS)  # noqa: TID251 - a person or a script is waiting, not the program
-
-
-def line(record: Mapping[str, Any]) -> str:
-    """For people."""
-    far = f" ({', '.join(record['names'])})" if record["names"] else ""
-    flags = f" [{','.join(record['tcp_flags'])}]" if record["tcp_flags"] else ""
-    icmp = "" if record["icmp_type"] is None else f" type {record['icmp_type']} code {record['icmp_code']}"
-    ends = f"{_end(record, 'source')} > {_end(record, 'destination')}"
-    return (
-        f"{record['time']} {record['prefix'] or record['tag']}: {record['endpoint'] or '-'} "
-        f"{record['direction'] or ''} {record['protocol']} {ends}{far}{flags}{icmp} "
-        f"{record['length_bytes']} bytes, rule {record['tag']}"
-    )
-
-
-def _end(record: Mapping[str, Any], side: str) -> str:
-    address, port = record[side], record[f"{side}_port"]
-    if port is None:
-        return str(address)
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _complain(page: Mapping[str, Any], lost_before: int) -> int:

@@ -11,6 +11,7 @@ from tidegate.config import kinds
 from tidegate.config.knob import knob
 
 LOG_PREFIX_PATTERN = r"[a-zA-Z0-9%: /_-]*"
+SINK_PATTERN = r"stdout|journald|syslog|syslog:/[^ ,]+|syslog:udp://[^ ,/]+:[0-9]+|otlp:https?://[^ ,]+"
 
 _LOG = "Logs and experiments"
 
@@ -75,6 +76,12 @@ class RecordSettings:
     log_file: Path | None = knob(
         "logFile", _LOG, kinds.path(), None, "Records of Log rules as JSON lines; without it they are only in memory."
     )
+    log_sinks: tuple[str, ...] = knob(
+        "logSinks", _LOG, kinds.listed(kinds.text(SINK_PATTERN, "stdout, journald, syslog, syslog:/SOCKET, "
+        "syslog:udp://HOST:PORT or otlp:http(s)://HOST:PORT/v1/logs")), (),
+        "Where records of Log rules go as well: JSON lines, journald's fields, RFC 5424 messages, OTLP in JSON. What a "
+        "sink has not taken is counted.",
+    )  # fmt: skip
     log_file_max_bytes: int = knob(
         "logFileMaxBytes", _LOG, kinds.integer(10_000, 1 << 40), 10_000_000,
         "Of logFile; then it becomes <logFile>.1 and another one begins.",
