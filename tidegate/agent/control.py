@@ -30,6 +30,7 @@ from tidegate.agent.wiring import Agent, build
 from tidegate.api import server
 from tidegate.config.settings import Settings
 from tidegate.config.sources import ConfigError, Configuration, Given
+from tidegate.store.kube.source import KubeSource
 from tidegate.sync.conditions import Condition, ConditionType
 from tidegate.sync.resolvers import look_up
 from tidegate.sync.service_servers import Resources, servers_of
@@ -211,6 +212,8 @@ def _start(run: _Run, listener: server.Listener) -> None:
     start("DNS log", agent.dns.run())
     start("memory", _set_memory_aside(agent))
     start("resolvers", _watch_resolvers(run))
+    if isinstance(agent.source, KubeSource):
+        start("API server", agent.source.run())
     if agent.encryption is not None:
         start("encryption", agent.encryption.run())
 

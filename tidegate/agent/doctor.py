@@ -235,6 +235,10 @@ def directories(settings: Settings) -> Iterator[Finding]:
         is_there = settings.resources.is_dir()
         told = f"{settings.resources} {'is there' if is_there else 'is no directory'}"
         yield Finding("resources", Verdict.GOOD if is_there else Verdict.BAD, told)
+    if settings.kubeconfig is not None:
+        is_there = settings.kubeconfig.is_file()
+        told = f"{settings.kubeconfig} {'is there' if is_there else 'is no file'}"
+        yield Finding("kubeconfig", Verdict.GOOD if is_there else Verdict.BAD, told)
     for name, path in (("state", settings.state), ("socket", settings.socket and settings.socket.parent)):
         if path is not None:
             yield _writable(name, path)

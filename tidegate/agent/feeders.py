@@ -16,8 +16,8 @@ from policy.resources.metadata import Resource, ResourceKey
 from reconcile.clock import Clock
 from tidegate.config import felix
 from tidegate.config.sources import Given
-from tidegate.store.files import FileSource
 from tidegate.store.last_valid import Changes, Problem, ProblemKind
+from tidegate.store.source import Source
 from tidegate.store.tree import StoreError
 from tidegate.sync import service_servers
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
@@ -60,7 +60,7 @@ class Feeders:
     links_read: asyncio.Event = field(default_factory=asyncio.Event)
     """The routes were looked at once: the first step has the interfaces of all pods that have one."""
 
-    async def documents(self, source: FileSource, configure: Configure, serve: Serve) -> None:
+    async def documents(self, source: Source, configure: Configure, serve: Serve) -> None:
         """Feeds what the files say: everything, then each change. Stops where they ask for another configuration."""
         self._take(await self._load(source))
         await self.links_read.wait()
@@ -100,11 +100,11 @@ class Feeders:
                 await changed.wait()
                 await asyncio.sleep(SETTLE_SECONDS)
 
-    async def _load(self, source: FileSource) -> Changes:
+    async def _load(self, source: Source) -> Changes:
         log = structlog.get_logger()
         while True:
             try:
-                return await asyncio.to_thread(source.load)
+                return await source.begin()
             except StoreError as error:
                 log.warning("resources not read", error=str(error), retry_seconds=RETRY_SECONDS)
                 self._say(ConditionType.SOURCES_IN_SYNC, is_true=False, reason="Unreadable", message=str(error))
@@ -138,7 +138,7 @@ def _as_conditions(of_type: ConditionType, problems: Iterable[Problem]) -> list[
             type=of_type,
             is_true=True,
             reason="Invalid",
-            message=f"line {problem.line}: {problem.message}",
+            message=f"line {problem.line}: {problem.message}" if problem.line else problem.message,
             subject=problem.subject,
             path=problem.path,
         )

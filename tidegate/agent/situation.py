@@ -27,7 +27,6 @@ class Situation:
     node: str
     version: str
     started_at: WallInstant
-    resources: Path
     state: Path
     socket: Path
     settings: Settings
@@ -42,7 +41,7 @@ def look_around(settings: Settings, features: Features, conditions: Conditions, 
     Raises:
         ValueError: a setting without which there is nothing to run is missing.
     """
-    resources, state, socket = _places(settings)
+    state, socket = _places(settings)
     known = without(features, settings.debug_missing_features)
     mode = choose_mode(settings.dns_policy_mode, known)
     trusted = look_up(settings.dns_trusted_servers, stored_servers.read(state))
@@ -55,7 +54,6 @@ def look_around(settings: Settings, features: Features, conditions: Conditions, 
         node=settings.node or platform.node().lower(),
         version=program_version(),
         started_at=clock.wall(),
-        resources=resources,
         state=state,
         socket=socket,
         settings=settings,
@@ -65,11 +63,15 @@ def look_around(settings: Settings, features: Features, conditions: Conditions, 
     )
 
 
-def _places(settings: Settings) -> tuple[Path, Path, Path]:
-    resources, state, socket = settings.resources, settings.state, settings.socket
-    if resources is None or state is None or socket is None:
-        raise ValueError("cannot run without a directory of resources, one for state, and a socket: see --help")
-    return resources, state.absolute(), socket.absolute()
+def _places(settings: Settings) -> tuple[Path, Path]:
+    is_told = settings.resources is not None or settings.kubeconfig is not None or settings.kubernetes
+    state, socket = settings.state, settings.socket
+    if not is_told or state is None or socket is None:
+        raise ValueError(
+            "cannot run without a directory of resources or an API server, a directory for state, and a socket: "
+            "see --help"
+        )
+    return state.absolute(), socket.absolute()
 
 
 def _mode_condition(mode: ModeChoice) -> Condition:

@@ -1,6 +1,6 @@
 """The control process, built: every part once, in this order, and nowhere else.
 
-    files ----> Feeders.documents --+                                     +--> SyncedTable --> nft.TableSync --> kernel
+    documents -> Feeders.documents --+                                     +--> SyncedTable --> nft.TableSync --> kernel
     routes ---> Feeders.links ------+--> Desired ==> steps ==> ApplyLoop -+--> PacketClient --> snapshot, socket
     commits --> Feeders.commits ----------------------------------^       +--> KernelConnections --> conntrack
                                                                   |       +--> Revoker ------------> conntrack
@@ -40,6 +40,7 @@ from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketCommand, PacketKeeper
 from tidegate.agent.revoker import Revoker
 from tidegate.agent.situation import Situation, look_around
+from tidegate.agent.sourcing import source_of
 from tidegate.capture.recorder import Recorder
 from tidegate.capture.rolling import Limits
 from tidegate.config.settings import Settings
@@ -51,7 +52,7 @@ from tidegate.packetlog.rules import LogRules
 from tidegate.packetlog.sinks import open_sink
 from tidegate.render.settings import RenderSettings
 from tidegate.render.table import static_table
-from tidegate.store.files import FileSource
+from tidegate.store.source import Source
 from tidegate.sync.conditions import Conditions
 from tidegate.sync.desired import Desired
 from tidegate.sync.effects import Effects
@@ -68,7 +69,7 @@ class Agent:
     """A built control process; `control` runs it."""
 
     situation: Situation
-    source: FileSource
+    source: Source
     feeders: Feeders
     loop: ApplyLoop
     keeper: PacketKeeper
@@ -169,7 +170,7 @@ def build(settings: Settings, features: Features) -> Agent:
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
     return Agent(
         situation=situation,
-        source=FileSource(situation.resources),
+        source=source_of(settings, situation.version, clock),
         feeders=Feeders(
             node=situation.node,
             desired=desired,

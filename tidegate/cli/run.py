@@ -19,6 +19,12 @@ from tidegate.cli.output import Output, OutputOption, fail, print_json, print_ta
 from tidegate.config.sources import ConfigError, Configuration
 
 ResourcesOption = Annotated[Path | None, typer.Option("--resources", help="Directory with policy and workloads.")]
+KubeconfigOption = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="File that names the API server with policy and workloads.")
+]
+KubernetesOption = Annotated[
+    bool | None, typer.Option("--kubernetes", help="Take policy and workloads from the cluster this pod runs in.")
+]
 NodeOption = Annotated[str | None, typer.Option("--node", help="Which node this is; the machine's name by default.")]
 StateOption = Annotated[Path | None, typer.Option("--state", help="Directory for what survives restarts.")]
 SocketOption = Annotated[Path | None, typer.Option("--socket", help="Where the API listens.")]
@@ -31,6 +37,8 @@ RemoveOption = Annotated[
 def run(  # noqa: PLR0913 - the flags of the command
     *,
     resources: ResourcesOption = None,
+    kubeconfig: KubeconfigOption = None,
+    kubernetes: KubernetesOption = None,
     node: NodeOption = None,
     state: StateOption = None,
     socket: SocketOption = None,
@@ -41,7 +49,14 @@ def run(  # noqa: PLR0913 - the flags of the command
     output: OutputOption = Output.TABLE,
 ) -> None:
     """Run the agent. SIGTERM leaves policy in force; SIGHUP reads the configuration anew."""
-    flags = {"resources": resources, "node": node, "state": state, "socket": socket}
+    flags = {
+        "resources": resources,
+        "kubeconfig": kubeconfig,
+        "kubernetes": kubernetes,
+        "node": node,
+        "state": state,
+        "socket": socket,
+    }
     configuration = _with_documents(load(config, assignments, flags), config, assignments or (), flags)
     if print_config:
         _print(configuration, output)

@@ -16,7 +16,7 @@ MAX_KEEP_ALIVE_SECONDS = 65535
 
 def contradictions(settings: Settings) -> list[tuple[str, str]]:
     """Settings that are possible each by itself but not together: (name, what is wrong)."""
-    found = []
+    found = [*_of_places(settings)]
     if settings.dns_ttl_floor_seconds > settings.dns_ttl_ceiling_seconds:
         found.append(("dnsTTLFloor", "cannot be above dnsTTLCeiling"))
     if settings.dns_policy_nfqueue_id == settings.dns_packets_nfqueue_id:
@@ -32,6 +32,12 @@ def contradictions(settings: Settings) -> list[tuple[str, str]]:
     if settings.nftables_mark_mask.bit_count() < needed:
         found.append(("nftablesMarkMask", f"cannot do with fewer than {needed} bits"))
     return [*found, *_of_encryption(settings)] if encrypts else found
+
+
+def _of_places(settings: Settings) -> Iterator[tuple[str, str]]:
+    if (settings.resources is not None) + (settings.kubeconfig is not None) + settings.kubernetes > 1:
+        one = "kubernetes" if settings.kubernetes else "kubeconfig"
+        yield one, "cannot be given together with resources or kubeconfig: documents come from one place"
 
 
 def _of_encryption(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ it came from. A name that is not on this page is an error.
 `FelixConfiguration` documents among the resources stand between the file and the default: `node.<node>` before those
 whose `nodeSelector` matches the node, these before `default`. They are put in force while the agent runs. There a name
 that is not on this page is accepted and told in status (`NotEnforced`), and what concerns the process itself
-(`resources`, `state`, `socket`, `node`) has no effect.
+(`resources`, `kubeconfig`, `kubernetes...`, `state`, `socket`, `node`) has no effect.
 
 Durations are written like `1m30s` or `50ms`.
 """

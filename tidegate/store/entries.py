@@ -60,6 +60,11 @@ def _entries(document: Document, first: int) -> Iterator[Entry]:
         yield _entry(single, first + number)
 
 
+def entry_of(value: object) -> Entry:
+    """The entry of a value that stands in no file: it has no line (0)."""
+    return _entry(Document(0, value), 0)
+
+
 def singles(document: Document) -> Iterator[Document]:
     """The document, or those that it lists, each with its own line."""
     for number, item in enumerate(unroll(document.value)):

@@ -44,6 +44,14 @@ class FileSource:
         """
         return self._read(tree.scan(self._root))
 
+    async def begin(self) -> Changes:
+        """Likewise, in a thread: the loop need not wait for the parser.
+
+        Raises:
+            StoreError: The directory cannot be read.
+        """
+        return await asyncio.to_thread(self.load)
+
     async def changes(self) -> AsyncIterator[Changes]:
         """Yields whenever updates or problems have changed; never ends, never raises for what is on the disk."""
         bell = Bell()
