@@ -43,6 +43,11 @@ oracles CASES="200000" *ARGS: setup
 oracles-kernel CASES="1000" *ARGS: setup
     {{python}} -m tests.oracles --kernel {{CASES}} {{ARGS}}
 
+# the tests on a real kube-apiserver and etcd, which are built once and kept outside the tree (root, Go; minutes at first)
+kube *ARGS: setup
+    tests/tools/build.sh > /dev/null
+    {{python}} -m pytest -m kube {{ARGS}}
+
 # the nft and WireGuard tests under Debian's kernels in emulated machines: native queue, other timeouts (root, a minute each)
 vm *PACKAGES: setup
     tests/vm/run.sh {{PACKAGES}}

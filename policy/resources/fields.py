@@ -7,6 +7,7 @@ A number is no text and text is no number, except where Calico takes both (see `
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
@@ -91,27 +92,50 @@ Distinct = Annotated[tuple[T, ...], BeforeValidator(_distinct)]
 """A list in which nothing stands twice (Kubernetes: list type `set`)."""
 
 
-def between(low: int, high: int) -> AfterValidator:
-    """Bounds of an integer, both included."""
+@dataclass(frozen=True, slots=True)
+class Between:
+    """Checks the bounds of an integer, both included."""
 
-    def check(value: int) -> int:
-        if not low <= value <= high:
-            raise ValueError(f"cannot be {shown(value)}: must be from {low} to {high}")
+    low: int
+    high: int
+
+    def __call__(self, value: int) -> int:
+        """The value.
+
+        Raises:
+            ValueError: It is out of bounds.
+        """
+        if not self.low <= value <= self.high:
+            raise ValueError(f"cannot be {shown(value)}: must be from {self.low} to {self.high}")
         return value
 
-    return AfterValidator(check)
+
+def between(low: int, high: int) -> AfterValidator:
+    """Bounds of an integer, both included."""
+    return AfterValidator(Between(low, high))
+
+
+@dataclass(frozen=True, slots=True)
+class AtMost:
+    """Checks the number of a list's items or of a text's characters."""
+
+    limit: int
+
+    def __call__(self, value: "tuple[T, ...] | str") -> "tuple[T, ...] | str":
+        """The value.
+
+        Raises:
+            ValueError: It is too long.
+        """
+        if len(value) > self.limit:
+            unit = "characters" if isinstance(value, str) else "items"
+            raise ValueError(f"cannot have {len(value)} {unit}: at most {self.limit}")
+        return value
 
 
 def at_most(limit: int) -> AfterValidator:
     """Bounds the number of a list's items or of a text's characters."""
-
-    def check(value: "tuple[T, ...] | str") -> "tuple[T, ...] | str":
-        if len(value) > limit:
-            unit = "characters" if isinstance(value, str) else "items"
-            raise ValueError(f"cannot have {len(value)} {unit}: at most {limit}")
-        return value
-
-    return AfterValidator(check)
+    return AfterValidator(AtMost(limit))
 
 
 def number_of(*numbers: int) -> BeforeValidator:
@@ -125,28 +149,35 @@ def number_of(*numbers: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Reads one of a few texts."""
+
+    members: tuple[StrEnum, ...]
+    is_folded: bool
+    """Any case will do."""
+
+    def __call__(self, value: object) -> object:
+        """The member.
+
+        Raises:
+            ValueError: The text is none of them.
+        """
+        if isinstance(value, str):
+            for member in self.members:
+                if value == member.value or (self.is_folded and value.lower() == member.value.lower()):
+                    return member
+        raise ValueError(f"cannot be {shown(value)}: must be {one_of([member.value for member in self.members])}")
+
+
 def choice(*members: StrEnum) -> BeforeValidator:
     """One of these texts, in exactly this spelling."""
-    spellings = {member.value: member for member in members}
-
-    def check(value: object) -> object:
-        if isinstance(value, str) and value in spellings:
-            return spellings[value]
-        raise ValueError(f"cannot be {shown(value)}: must be {one_of(list(spellings))}")
-
-    return BeforeValidator(check)
+    return BeforeValidator(Choice(members, is_folded=False))
 
 
 def folded(*members: StrEnum) -> BeforeValidator:
     """One of these texts, in any case."""
-    spellings = {member.value.lower(): member for member in members}
-
-    def check(value: object) -> object:
-        if isinstance(value, str) and value.lower() in spellings:
-            return spellings[value.lower()]
-        raise ValueError(f"cannot be {shown(value)}: must be {one_of([member.value for member in members])}")
-
-    return BeforeValidator(check)
+    return BeforeValidator(Choice(members, is_folded=True))
 
 
 def one_of(words: list[str]) -> str:

@@ -2,7 +2,8 @@
 
 A skipped test looks like a passed one to whoever reads "1200 passed", so a kernel that lost a feature, or a missing
 library, would go unnoticed. Lists are `tests/expected_skips/<machine>.txt`: node ids, or patterns (fnmatch) that end
-in `*`; `#` begins a comment. <machine> is `user` without root, else `root`, else `root-without-<feature>-<feature>`.
+in `*`; `#` begins a comment. <machine> is `user` without root, else `root`, else `root-without-<feature>-<feature>`;
+and `without-kube.txt` besides, where no API server has been built.
 """
 
 from collections.abc import Iterable, Sequence

@@ -81,7 +81,7 @@ class FakeServer:
     @asynccontextmanager
     async def running(self, port=0):
         server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        self.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         try:
             yield self
         finally:
@@ -153,7 +153,7 @@ class FakeServer:
         while (left := until - asyncio.get_running_loop().time()) > 0 and not writer.is_closing():
             try:
                 async with asyncio.timeout(left), self.news:
-                    await self.news.wait_for(lambda: len(self.history) != sent)
+                    await self.news.wait_for(lambda known=sent: len(self.history) != known)
             except TimeoutError:
                 break
             sent = min(sent, len(self.history))

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from policy.resources.registry import KINDS
 from reconcile.clock import SystemClock
 from tests.store.kube.fake_server import FakeServer, Fault
 from tidegate.store.kube import informer as informers
@@ -70,7 +71,7 @@ class Follower:
 
     async def until(self, holds):
         async with asyncio.timeout(PATIENCE):
-            while not holds():
+            while not holds():  # noqa: ASYNC110 - conditions of all kinds
                 await asyncio.sleep(0.01)
 
 
@@ -457,8 +458,6 @@ def test_a_kubeconfig_that_is_missing_is_said_and_not_raised(tmp_path, monkeypat
 
 
 def test_every_followed_kind_has_a_model_and_a_path_of_its_own():
-    from policy.resources.registry import KINDS
-
     found = collections("projectcalico.org/v3")
     assert all((each.api_version, each.kind) in KINDS for each in found)
     assert len({each.path for each in found}) == len(found)
