@@ -116,7 +116,7 @@ def between(low: int, high: int) -> AfterValidator:
 
 
 @dataclass(frozen=True, slots=True)
-class AtMost:
+class MaxLength:
     """Checks the number of a list's items or of a text's characters."""
 
     limit: int
@@ -135,7 +135,7 @@ class AtMost:
 
 def at_most(limit: int) -> AfterValidator:
     """Bounds the number of a list's items or of a text's characters."""
-    return AfterValidator(AtMost(limit))
+    return AfterValidator(MaxLength(limit))
 
 
 def number_of(*numbers: int) -> BeforeValidator:

@@ -148,7 +148,7 @@ def _marked(made: Schema, marks: tuple[object, ...]) -> Schema:
 
 def _checked(check: object, made: Schema) -> Schema:
     match check:
-        case fields.AtMost(limit):
+        case fields.MaxLength(limit):
             return {"maxItems" if made.get("type") == "array" else "maxLength": limit}
         case fields.Between(low, high):
             return {"minimum": low, "maximum": high, **({"format": "int64"} if high > 2**31 - 1 else {})}

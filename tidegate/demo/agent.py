@@ -19,7 +19,8 @@ class RunningAgent:
     """`tidegate run` in a namespace, with its own state directory and socket; `stop` takes everything out."""
 
     node: Namespace
-    resources: Path
+    resources: Path | None
+    """None where another source is given by a flag."""
     scratch: Path
     """Holds the state directory, the socket and the log."""
     node_name: str = "demo"
@@ -38,7 +39,8 @@ class RunningAgent:
     def start(self, *flags: str, environment: dict[str, str] | None = None) -> None:
         """Starts `tidegate run` with its usual flags and these."""
         words = [
-            *("run", "--resources", str(self.resources), "--node", self.node_name),
+            *("run", "--node", self.node_name),
+            *(() if self.resources is None else ("--resources", str(self.resources))),
             *("--state", str(self.scratch / "state"), "--socket", str(self.socket), *flags),
         ]
         with self.log.open("ab") as log:

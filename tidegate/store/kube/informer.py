@@ -269,4 +269,4 @@ def _identity(item: object) -> tuple[str, str]:
 def _advice(error: KubeError, collection: Collection) -> str:
     if error.status != FORBIDDEN:
         return ""
-    return f" (the agent's role needs the verbs get, list and watch on {collection.name})"
+    return f" (the agent's role needs the verbs list and watch on {collection.name})"
