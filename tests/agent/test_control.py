@@ -19,7 +19,11 @@ from tidegate.sync.resolvers import TrustedServers
 
 
 def _run(reread):
-    agent = SimpleNamespace(conditions=Conditions(), situation=SimpleNamespace(settings=Settings(), state=None))
+    agent = SimpleNamespace(
+        conditions=Conditions(),
+        situation=SimpleNamespace(settings=Settings(), state=None),
+        feeders=SimpleNamespace(desired=SimpleNamespace(is_in_sync=False)),
+    )
     return _Run(agent, Supervisor(), reread, Ending.LEAVE)
 
 
@@ -146,6 +150,42 @@ def test_servers_of_services_are_stored_and_end_in_a_restart_that_does_not_repea
     assert not run.serve(resources)
     assert not run.serve({}), "a Service that went keeps its servers"
     assert len(stored_servers.read(tmp_path)["k8s-service:kube-system/kube-dns:53"]) == 3
+
+
+class Settling:
+    """A loop that has put into force what it was told, or never does."""
+
+    def __init__(self, desired, *, settles):
+        self.desired, self.settles = desired, settles
+        self.progress = SimpleNamespace(is_settled=True)
+
+    def note_change(self):
+        self.desired.has_news = False
+        self.progress.is_settled = False
+        if self.settles:
+            asyncio.get_running_loop().call_later(0.03, setattr, self.progress, "is_settled", True)
+
+
+@pytest.mark.parametrize("settles", [True, False])
+def test_servers_that_move_are_trusted_before_the_restart_which_does_not_wait_for_ever(tmp_path, monkeypatch, settles):
+    monkeypatch.setattr(control, "TRUST_SECONDS", 30.0 if settles else 0.05)
+    told = []
+
+    async def go():
+        run = _configurable(tmp_path)
+        run.agent.situation.settings = replace(Settings(), dns_trusted_servers=(parse_server("k8s-service:kube-dns"),))
+        desired = SimpleNamespace(is_in_sync=True, has_news=False, on_servers=told.append)
+        run.agent.feeders = SimpleNamespace(desired=desired)
+        run.agent.loop = Settling(desired, settles=settles)
+        assert run.serve({item.key: item for item in map(decode, documents())})
+        assert run.ending is Ending.LEAVE
+        await asyncio.wait_for(run.supervisor.wait(), 20)
+        assert run.agent.loop.progress.is_settled is settles
+        return run.ending
+
+    assert asyncio.run(go()) is Ending.RESTART
+    assert len(told) == 1
+    assert len(told[0]) == 3
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 5}', '{"a": ["x"]}', '{"a": ["system"]}', '{"a": [null]}'])

@@ -312,20 +312,28 @@ def _dns_service(*endpoints: str) -> list[dict[str, Any]]:
 
 def test_d75_a_trusted_service_that_comes_late_and_moves_is_followed(stage: Stage):
     stage.run_agent(dnsTrustedServers=["k8s-service:net/dns"])
+    took = []
     try:
-        for number, (server, endpoints) in enumerate(
-            (("10.0.53.53", ["10.0.53.53"]), ("10.0.53.66", ["10.0.53.66"])), start=1
-        ):
+        for number, server in enumerate(("10.0.53.53", "10.0.53.66"), start=1):
             name, address = f"d75-{number}.test", stage.fresh4()
             stage.server.address(name, address)
             stage.permit("ep1", name)
-            stage.put("dns", *_dns_service(*endpoints), wait=False)
+            began = time.monotonic()
+            stage.put("dns", *_dns_service(server), wait=False)
+            stage.until(partial(_is_learned, stage, name, server), 5, f"names are learned of {server}")
+            took.append(time.monotonic() - began)
             stage.until(partial(_trusts, stage, server), 5, f"{server} is trusted")
             stage.wait_in_force()
             assert stage.resolve("ep1", name, server=server) == [address]
             stage.assert_passes("ep1", address)
     finally:
         (stage.resources / "dns.yaml").unlink(missing_ok=True)
+    assert min(took) < 1, took  # what runs beside us may take a second of one of them
+
+
+def _is_learned(stage: Stage, name: str, server: str) -> bool:
+    (address,) = stage.resolve("ep1", name, server=server)
+    return stage.connect("ep1", address, timeout_seconds=0.05).is_connected
 
 
 def _trusts(stage: Stage, server: str) -> bool:

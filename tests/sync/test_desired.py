@@ -1,9 +1,11 @@
 """From documents and routes to steps, through the real graph and renderer."""
 
+from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
 
+from dnsagent.snapshot import TrustedServer
 from tests.policy.documents import automatic_hosts, host_endpoint, node
 from tests.sync.documents import pod, policy, tell, workload
 from tidegate.config.settings import Settings
@@ -46,6 +48,31 @@ def test_documents_that_change_nothing_here_are_no_step(desired):
     tell(desired, policy("a.test"))
     assert desired.advance() is None
     assert len(desired.resources) == 1
+
+
+def test_other_trusted_servers_are_a_step_of_their_own(desired):
+    desired.in_sync()
+    table = changed(static_table(GIVEN.render), desired.advance().change)
+    for addresses in (["10.0.53.53", "fd00:53::53"], ["10.0.53.66"], []):
+        servers = tuple(TrustedServer(address=ip_address(address)) for address in addresses)
+        desired.on_servers(servers)
+        assert desired.has_news
+        step = desired.advance()
+        assert step.snapshot.trusted_servers == servers
+        table = changed(table, step.change)
+        assert table == desired.table() == static_table(replace(GIVEN.render, trusted_servers=servers))
+        desired.on_servers(servers)
+        assert desired.advance() is None
+
+
+def test_servers_told_before_the_first_step_are_in_it(desired):
+    server = TrustedServer(address=ip_address("10.0.53.53"))
+    desired.on_servers((server,))
+    assert desired.advance() is None
+    desired.in_sync()
+    step = desired.advance()
+    assert step.snapshot.trusted_servers == (server,)
+    assert changed(static_table(GIVEN.render), step.change) == desired.table()
 
 
 def test_changes_add_up_to_the_table(desired):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from dnsagent.snapshot import TrustedServer
 from dnsagent.steering import Steering
 from nft.errors import NftError
 from nft.features import probe
@@ -37,6 +38,10 @@ from tidegate.sync.service_servers import Resources, servers_of
 
 RESOLVERS_SECONDS = 5.0
 """Between looks at where the trusted servers are: a small file is read."""
+TRUST_SECONDS = 1.0
+"""How long the restart for other trusted servers waits until they are in force: a kernel that refuses may never say so.
+"""
+_POLL_SECONDS = 0.01
 _OBJECTS_WHILE_STARTING = 200_000
 """New ones between two looks of the garbage collector."""
 _USUAL_THRESHOLD = gc.get_threshold()
@@ -131,8 +136,22 @@ class _Run:
             self._refuse(error)
             return False
         structlog.get_logger().info("trusted servers changed", services=sorted(found))
-        self.end(Ending.RESTART)
+        if not self.agent.feeders.desired.is_in_sync:
+            self.end(Ending.RESTART)  # nothing is in force yet
+            return True
+        servers = look_up(situation.settings.dns_trusted_servers, known | found).servers
+        self.supervisor.start("trusted servers", self._trust(servers))
         return True
+
+    async def _trust(self, servers: tuple[TrustedServer, ...]) -> None:
+        """Has names learned of these servers, then restarts: that takes a second and more, with many documents."""
+        desired, loop = self.agent.feeders.desired, self.agent.loop
+        desired.on_servers(servers)
+        loop.note_change()
+        deadline = SystemClock().now() + TRUST_SECONDS
+        while (desired.has_news or not loop.progress.is_settled) and SystemClock().now() < deadline:
+            await asyncio.sleep(_POLL_SECONDS)
+        self.end(Ending.RESTART)
 
     def _refuse(self, error: Exception) -> None:
         self.is_settled, self.is_refused = False, True

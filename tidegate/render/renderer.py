@@ -13,13 +13,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import assert_never
 
+from dnsagent.snapshot import TrustedServer
 from nft.model import Set, Table
 from policy import rules
 from policy.rules import Direction, EndpointID, HostEndpointID, IPSetID
 from tidegate.render import grace, host_dns, named, names, sets
 from tidegate.render.base import limitable_chains
+from tidegate.render.dns import server_elements
 from tidegate.render.endpoint import render_chains, render_interface
-from tidegate.render.fragment import EMPTY, Fragment, TableChange, has_elements
+from tidegate.render.fragment import EMPTY, ElementChange, Fragment, TableChange, has_elements
 from tidegate.render.hosts import HostBase, empty_chains, render_host
 from tidegate.render.ledger import Ledger
 from tidegate.render.members import Members
@@ -68,6 +70,17 @@ class Renderer:
         # Chains of the base are never gone: without host endpoints and limits they are what they were.
         chains = {name: chain or self._base.get(name) for name, chain in change.chains.items()}
         return replace(change, chains=chains, elements={**change.elements, **members})
+
+    def trust(self, servers: tuple[TrustedServer, ...]) -> dict[str, ElementChange]:
+        """Other DNS servers are trusted from now on; what changes in the sets that have them, by name."""
+        before = server_elements(self._settings)
+        self._settings = replace(self._settings, trusted_servers=servers)
+        after = server_elements(self._settings)
+        return {
+            name: ElementChange(after[name] - before[name], before[name] - after[name])
+            for name in after
+            if after[name] != before[name]
+        }
 
     def table(self) -> Table:
         """The whole table as it is now. Proportional to the node: for start-up and for a resync."""

@@ -11,7 +11,7 @@ one that goes leaves the kernel after a snapshot without it was loaded. So a ste
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from dnsagent.snapshot import Snapshot
+from dnsagent.snapshot import Snapshot, TrustedServer
 from nft.model import Table
 from policy.graph import CalcGraph, applied
 from policy.resources.metadata import Resource, ResourceKey
@@ -45,6 +45,7 @@ class Desired:
     """Holds state: everything known of the documents and what was made of it."""
 
     def __init__(self, node_name: str, given: SnapshotSettings, first_generation: int = 1) -> None:
+        self._servers = given.render.trusted_servers
         self._snapshots = SnapshotBuilder(given)
         self._graph = CalcGraph(node_name)
         self._interfaces = Interfaces()
@@ -111,6 +112,11 @@ class Desired:
         self._link_events += [*self._interfaces.on_links(links), *self._host_interfaces.on_links(links)]
         self._has_news = self._has_news or bool(self._link_events)
 
+    def on_servers(self, servers: tuple[TrustedServer, ...]) -> None:
+        """Other DNS servers are trusted."""
+        self._servers = servers
+        self._has_news = True
+
     def table(self) -> Table:
         """The whole table that is wanted, as of the latest step."""
         return self._renderer.table()
@@ -123,8 +129,10 @@ class Desired:
         told = self._host_interfaces.on_events(self._interfaces.on_events(self._graph.flush()))
         events = [*self._link_events, *told]
         self._link_events = []
-        if not events and not self._is_new:
+        moved = self._renderer.trust(self._servers)
+        if not events and not moved and not self._is_new:
             return None
+        self._snapshots.trust(self._servers)
         self._is_new = False
         before, self._state = self._state, applied(self._state, events)
         generation, self._next_generation = self._next_generation, self._next_generation + 1
@@ -132,7 +140,11 @@ class Desired:
         change = self._renderer.apply(events)
         return Step(
             generation=generation,
-            change=replace(change, sets={name: item for name, item in change.sets.items() if name not in ended}),
+            change=replace(
+                change,
+                sets={name: item for name, item in change.sets.items() if name not in ended},
+                elements={**change.elements, **moved},
+            ),
             ended_sets=ended,
             state=self._state,
             snapshot=self._snapshots.build(self._state, generation),

@@ -1,10 +1,10 @@
 """What the packet process needs of the node's state: endpoints with domain rules, their patterns and sets. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
 
-from dnsagent.snapshot import Snapshot, SnapshotEndpoint, SnapshotRule
+from dnsagent.snapshot import Snapshot, SnapshotEndpoint, SnapshotRule, TrustedServer
 from policy.rules import (
     CompiledPolicy,
     DomainOptions,
@@ -46,6 +46,10 @@ class SnapshotBuilder:
         self._naming: dict[PolicyID, _Naming] = {}
         """Of each policy in the last state."""
         self._users: dict[EndpointID, tuple[EndpointPolicy, tuple[DomainSetID, ...]]] = {}
+
+    def trust(self, servers: tuple[TrustedServer, ...]) -> None:
+        """The next snapshot has these trusted servers."""
+        self._given = replace(self._given, render=replace(self._given.render, trusted_servers=servers))
 
     def build(self, state: NodeState, generation: int) -> Snapshot:
         """The snapshot of this state. Proportional to what changed, and to the number of policies and endpoints."""
