@@ -23,6 +23,7 @@ from dnsagent.outdated import outdated
 from dnsagent.packet_loop import PacketLoop
 from dnsagent.plan import Plan, RulePlan, make_plan
 from dnsagent.plan_change import PlanChange, is_same_policy, plan_change
+from dnsagent.snapshot import Snapshot
 from dnsagent.snapshot_file import read_snapshot
 from dnsagent.tap import Sighting
 from policy.domains import DomainName
@@ -101,6 +102,7 @@ class Desk:
             "tunnels": [] if self._proxy is None else self._proxy.tunnel_report(loop.clock.now()),
             "forwarder": None if self._proxy is None else self._proxy.state,
             "grace": None if self._grace is None else {"pairs": len(self._grace), "full": sorted(self._grace.full)},
+            "left_out": learner.places.left_out.recent(loop.clock.now()),
             "dns": self._dns(),
             "tcp_connections": 0 if self._interceptor is None else len(self._interceptor),
         }
@@ -169,6 +171,9 @@ class Desk:
         snapshot = read_snapshot(Path(request["path"]))
         loop, now, before = self._loop, self._loop.clock.now(), self._loop.learner.plan
         is_whole = self._has_everything_in_kernel()
+        if _gives_room(before.snapshot, snapshot):
+            loop.learner.places.left_out.forget()
+            is_whole = False  # what found no place before may find one now
         if is_whole and is_same_policy(before.snapshot, snapshot):
             loop.learner.plan = replace(before, snapshot=snapshot)
             return {"generation": snapshot.generation}
@@ -232,7 +237,7 @@ class Desk:
     def _write(self, elements: list[Element], now: Instant) -> int:
         written = self._loop.sets.restore(elements, now)
         self._loop.learner.commit(written)
-        self._loop.learner.note_full(self._loop.sets.take_full(), now)
+        self._loop.learner.places.note_full(self._loop.sets.take_full(), now)
         self._loop.denied.release(written)
         return len(written)
 
@@ -426,6 +431,15 @@ class Desk:
             ],
             "refusal": None if refusal is None else {"reason": refusal[0], "name": text_of(refusal[1])},
         }
+
+
+def _gives_room(before: Snapshot, after: Snapshot) -> bool:
+    """Whether a bound of learned elements has become wider."""
+    return (
+        after.max_elements_per_endpoint > before.max_elements_per_endpoint
+        or after.max_elements > before.max_elements
+        or after.set_size > before.set_size
+    )
 
 
 def _ended(before: Plan, after: Plan) -> list[bytes]:

@@ -133,7 +133,7 @@ class AnswerPath:
         if elements:
             written = self._sets.write(elements, now)
             self._learner.commit(written)
-            self._learner.note_full(self._sets.take_full(), now)
+            self._learner.places.note_full(self._sets.take_full(), now)
             self._denied.release(written)
 
     def _delay(self, packets: list[Packet], held: list[HeldPacket], now: Instant) -> bool:

@@ -26,6 +26,7 @@ from dnsagent.codec import (
 )
 from dnsagent.element_table import ElementKey, ElementTable
 from dnsagent.guard import Guard
+from dnsagent.places import Places
 from dnsagent.plan import EndpointPlan, Plan, RulePlan
 from dnsagent.queries import Mismatch, PendingQueries
 from dnsagent.tap import ANSWER, QUESTION, Opened, Sighting, Tap
@@ -41,8 +42,6 @@ REFRESH_LEAST_SECONDS: Final = 2.0
 """An element is written again only where that prolongs it by a tenth, or where it is about to go."""
 BACK_FILL_STEP = 512
 """Remembered addresses looked at between two chances for packets: 2 ms."""
-FULL_SECONDS: Final = 1.0
-"""A transaction that the kernel refuses costs 8 ms and more: one a second, at most, for a set that is full."""
 LAX_SECONDS: Final = 10.0
 """After the query log overflowed, so long an answer may be missing its question through no fault of its own."""
 
@@ -97,13 +96,7 @@ class Learner:
         self.refusals = refusals()
         self.counters: Counter[str] = Counter()
         self._log_lost_at: Instant | None = None
-        self._reserved: dict[bytes, int] = {}
-        """New elements judged and not yet committed, by endpoint address: they have their places already."""
-        self._reserved_in: dict[str, int] = {}
-        """The same by set."""
-        self._reserved_count = 0
-        self._full: dict[str, Instant] = {}
-        """Sets that the kernel called full, and until when it is not asked again."""
+        self.places = Places(self.elements, self.counters)
         self.is_alias_only = False
         """Whether the last answer told an alias and no address: it opened nothing, and must survive a restart."""
         self.tap = Tap()
@@ -170,9 +163,7 @@ class Learner:
 
     def commit(self, elements: Iterable[Element]) -> None:
         """The kernel has acknowledged these; others that were judged before are not in it."""
-        self._reserved.clear()
-        self._reserved_in.clear()
-        self._reserved_count = 0
+        self.places.clear()
         count = six = 0
         for element in elements:
             self.elements.put(element.key, element.deadline)
@@ -180,12 +171,6 @@ class Learner:
             six += len(element.key[1]) == 32
         self.counters["elements-written"] += count
         self.counters["elements-written-6"] += six
-
-    def note_full(self, sets: Iterable[str], now: Instant) -> None:
-        """The kernel had no room in these sets: what has expired takes places until it collects."""
-        for name in sets:
-            self.counters["kernel-set-full"] += 1
-            self._full[name] = Instant(now + FULL_SECONDS)
 
     def show(self, kind: int, packet: Packet, now: Instant, reason: str = "", opened: Opened | None = None) -> None:
         """Tells who listens of a question or of an answer; call it only if somebody does."""
@@ -233,8 +218,7 @@ class Learner:
         self.names.expire(now)
         self.elements.expire(now)
         self.tap.expire(now)
-        if self._full:
-            self._full = {name: until for name, until in self._full.items() if until > now}
+        self.places.expire(now)
 
     def remember(self, packet: Packet, told_at: Instant) -> None:
         """Notes the names of an answer of an earlier life, which was judged then. Opens nothing: see `back_fill`."""
@@ -446,29 +430,12 @@ class Learner:
                     continue
                 elements.append(Element(key, Instant(deadline), is_present=True))
             else:
-                bound = self._reserve(set_name, source)
+                bound = self.places.take(set_name, source, self.plan, now)
                 if not bound:
                     elements.append(Element(key, Instant(deadline), is_present=False))
                 else:
                     full = bound
         return full
-
-    def _reserve(self, set_name: str, source: bytes) -> str:
-        """Takes a place for a new element, if there is one; otherwise the bound that is reached, counted."""
-        limits, reserved, inside = self.plan.snapshot, self._reserved.get(source, 0), self._reserved_in.get(set_name, 0)
-        if self.elements.per_set.get(set_name, 0) + inside >= limits.set_size or set_name in self._full:
-            self.counters["cap-set"] += 1
-            return "cap-set"
-        if self.elements.per_owner.get(source, 0) + reserved >= limits.max_elements_per_endpoint:
-            self.counters["cap-endpoint"] += 1
-            return "cap-endpoint"
-        if len(self.elements) + self._reserved_count >= limits.max_elements:
-            self.counters["cap-node"] += 1
-            return "cap-node"
-        self._reserved[source] = reserved + 1
-        self._reserved_in[set_name] = inside + 1
-        self._reserved_count += 1
-        return ""
 
     def _is_excused(self, mismatch: str, now: Instant) -> bool:
         """Whether the question may have been lost by the query log, and the configuration lets that count."""

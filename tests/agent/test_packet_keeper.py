@@ -1,6 +1,7 @@
 """One packet process is kept alive: started, adopted, replaced, and left behind."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -9,12 +10,14 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dnsagent.snapshot import Snapshot, SnapshotRule
 from dnsagent.snapshot_file import read_snapshot, write_snapshot
 from reconcile.clock import SystemClock
+from tidegate.agent import packet_keeper
 from tidegate.agent.packet_client import PacketClient
 from tidegate.agent.packet_keeper import PacketCommand, PacketKeeper
 from tidegate.sync.conditions import Conditions, ConditionType
@@ -42,6 +45,9 @@ class Stand:
     @property
     def condition(self):
         return next(item for item in self.conditions.all() if item.type is ConditionType.PACKET_PROCESS)
+
+    def left_out(self):
+        return [item for item in self.conditions.all() if item.type is ConditionType.NAMES_LEFT_OUT]
 
     async def until(self, holds, seconds=10):
         deadline = time.monotonic() + seconds
@@ -104,6 +110,28 @@ def test_one_is_started_in_a_session_of_its_own_and_outlives_us(state):
     pid = asyncio.run(go())
     assert _is_alive(pid)
     assert read_snapshot(state / "snapshot.json").generation == 2
+
+
+def test_names_left_out_are_a_condition_while_it_lasts_and_one_warning(state, monkeypatch):
+    monkeypatch.setenv("LEFT_OUT", json.dumps({"cap-endpoint": ["test/ep1"]}))
+    monkeypatch.setattr(packet_keeper, "STATUS_SECONDS", 0.05)
+
+    async def go():
+        stand = Stand(state)
+        said = []
+        monkeypatch.setattr(stand.keeper, "_log", SimpleNamespace(warning=_warned(said), info=lambda *_, **__: None))
+        async with stand.running():
+            (condition,) = stand.left_out()
+            assert (condition.reason, condition.is_normal) == ("EndpointFull", False)
+            assert "test/ep1" in condition.message
+            await stand.until(lambda: not stand.left_out())
+        return said
+
+    assert asyncio.run(go()) == [("names left out", "EndpointFull")]
+
+
+def _warned(said):
+    return lambda event, **fields: said.append((event, fields.get("reason")))
 
 
 def test_a_snapshot_stands_before_one_is_started_and_keeps_what_is_known(state):

@@ -130,6 +130,10 @@ class Stage:
     def count(self, name: str) -> int:
         return self.learner.counters[name]
 
+    def left_out(self) -> dict[str, list[str]]:
+        """Who found no place lately, by the counter of the bound."""
+        return self.learner.places.left_out.recent(Instant(self.now))
+
     def adopt(self, *rules: SnapshotRule, **options) -> list[Element]:
         return self.take(make_plan(snapshot(*rules, **options)))
 

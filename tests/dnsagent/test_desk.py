@@ -80,6 +80,24 @@ def test_status_tells_counters_health_and_sizes(process):
     assert [each["healthy"] for each in status["health"]] == [True] * 3
 
 
+def test_status_tells_who_is_left_out_at_a_bound(process):
+    process.load(RULE, max_elements_per_endpoint=1)
+    assert process.ask("status")["left_out"] == {}
+    tell(process, "a.test", ADDRESS, "198.51.100.11")
+    assert process.ask("status")["left_out"] == {"cap-endpoint": ["ep1"]}
+
+
+def test_a_wider_bound_opens_what_was_left_out(process):
+    process.load(RULE, max_elements_per_endpoint=1)
+    tell(process, "a.test", ADDRESS, "198.51.100.11", "198.51.100.12")
+    process.load(RULE, max_elements_per_endpoint=2)
+    assert process.sets.elements.keys() == {element(), element("198.51.100.11")}
+    assert process.ask("status")["left_out"] == {"cap-endpoint": ["ep1"]}
+    process.load(RULE, max_elements_per_endpoint=3)
+    assert process.sets.elements.keys() == {element(), element("198.51.100.11"), element("198.51.100.12")}
+    assert process.ask("status")["left_out"] == {}
+
+
 @pytest.mark.parametrize(
     "request_",
     [

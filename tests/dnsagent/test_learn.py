@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dnsagent.learn import FULL_SECONDS, LAX_SECONDS, MAX_ADDRESSES_PER_ANSWER, MAX_REFUSALS_PER_ANSWER, Learner
+from dnsagent.learn import LAX_SECONDS, MAX_ADDRESSES_PER_ANSWER, MAX_REFUSALS_PER_ANSWER, Learner
+from dnsagent.left_out import RECENT_SECONDS
+from dnsagent.places import FULL_SECONDS
 from dnsagent.plan import make_plan
 from dnsagent.queries import LIFE_SECONDS
 from tests.dnsagent.stage import (
@@ -422,14 +424,44 @@ def test_a_set_has_a_bound_that_counts_those_of_all_its_endpoints():
 def test_a_set_that_the_kernel_calls_full_is_left_alone_for_a_moment():
     stage = Stage(RULE)
     stage.tell("a.test", *many(1))
-    stage.learner.note_full(["d4-r"], stage.now)
+    stage.learner.places.note_full(["d4-r"], stage.now)
     stage.now += 50
-    stage.learner.note_full(["d4-r"], stage.now)
+    stage.learner.places.note_full(["d4-r"], stage.now)
     assert len(stage.tell("a.test", *many(3))) == 1  # the one that is there already
     assert (stage.count("cap-set"), stage.count("kernel-set-full")) == (2, 2)
     stage.now += FULL_SECONDS + 0.1
     stage.learner.expire(stage.now)
     assert len(stage.tell("a.test", *many(3))) == 2
+
+
+def test_who_finds_no_place_is_known_by_the_bound():
+    endpoints = (endpoint("ep1", CLIENT, rules=("r",)), endpoint("ep2", OTHER, rules=("r",)))
+    stage = Stage(RULE, endpoints=endpoints, max_elements_per_endpoint=3, set_size=4)
+    stage.tell("a.test", *many(3))
+    assert stage.left_out() == {}
+    stage.tell("a.test", *many(4))
+    assert stage.left_out() == {"cap-endpoint": ["ep1"]}
+    stage.tell("a.test", *many(2), client=OTHER)
+    assert stage.left_out() == {"cap-endpoint": ["ep1"], "cap-set": ["ep2"]}
+    stage.now += RECENT_SECONDS
+    assert stage.left_out() == {}
+
+
+def test_who_shares_what_another_resolves_is_left_out_by_its_own_name():
+    shared = rule("r", "a.test", scope="node")
+    own = rule("own", "own.test")
+    endpoints = (endpoint("ep1", CLIENT, rules=("r",)), endpoint("ep2", OTHER, rules=("r", "own")))
+    stage = Stage(shared, own, endpoints=endpoints, max_elements_per_endpoint=3)
+    stage.tell("own.test", *many(3, "198.52"), client=OTHER)
+    assert len(stage.tell("a.test", *many(2))) == 2
+    assert stage.left_out() == {"cap-endpoint": ["ep2"]}
+
+
+def test_what_the_past_would_open_is_left_out_by_name_as_well():
+    stage = Stage(RULE, max_elements_per_endpoint=3)
+    stage.tell("b.test", *many(5))
+    assert len(stage.adopt(rule("r2", "b.test"), max_elements_per_endpoint=3)) == 3
+    assert stage.left_out() == {"cap-endpoint": ["ep1"]}
 
 
 def test_answers_of_one_transaction_share_the_room_that_is_left():

@@ -57,7 +57,10 @@ def test_d38_names_that_change_with_every_answer_keep_a_steady_size(stage: Stage
 def test_d40_an_endpoint_at_its_bound_keeps_what_it_has(stage: Stage):
     """5,000 addresses of one name at a bound of 1,000: the first one, in use all the while, is not among those left out."""
     stage.run_agent(dnsMaxElementsPerEndpoint=1000)
+    stage.replace_packet_process()  # it remembers who was left out for five minutes
     stage.permit("ep1", "d40.test")
+    stage.until(lambda: not _left_out(stage), 10, "nobody is left out")
+    earlier = stage.agent.log.read_text().count("names left out")
     told: list[str] = []
     for start in range(0, 5000, 50):
         addresses = [f"2001:db8:1::40:{number:x}" for number in range(start, start + 50)]
@@ -70,6 +73,14 @@ def test_d40_an_endpoint_at_its_bound_keeps_what_it_has(stage: Stage):
     stage.assert_denied("ep1", told[-1])
     assert stage.counters()["cap-endpoint"] >= 4000
     assert stage.reasons("ep1", told[-1]) == ["cap-endpoint", "not-open"]
+    stage.until(lambda: _left_out(stage) == ["EndpointFull"], 10, "a condition says who is left out")
+    assert stage.agent.log.read_text().count("names left out") - earlier == 1
+
+
+def _left_out(stage: Stage) -> list[str]:
+    """Reasons for which names are left out at present."""
+    conditions = stage.agent.get("status")["conditions"]
+    return [item["reason"] for item in conditions if item["type"] == "NamesLeftOut" and "test/ep1" in item["message"]]
 
 
 def test_d48_ten_thousand_names_slow_no_answer_down(stage: Stage):

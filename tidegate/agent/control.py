@@ -148,8 +148,9 @@ class _Run:
         desired, loop = self.agent.feeders.desired, self.agent.loop
         desired.on_servers(servers)
         loop.note_change()
-        deadline = SystemClock().now() + TRUST_SECONDS
-        while (desired.has_news or not loop.progress.is_settled) and SystemClock().now() < deadline:
+        for _ in range(round(TRUST_SECONDS / _POLL_SECONDS)):
+            if loop.progress.is_settled and not desired.has_news:
+                break
             await asyncio.sleep(_POLL_SECONDS)
         self.end(Ending.RESTART)
 

@@ -41,6 +41,8 @@ class PacketStatus:
     """What the forwarder holds."""
     grace: dict[str, Any] | None = None
     """Pairs of endpoint and address that may be used again, and the sets that are full of them."""
+    left_out: dict[str, list[str]] = field(default_factory=dict)
+    """Endpoints that have lately been told addresses that stay closed, by the counter of the bound."""
     dns: dict[str, Any] = field(default_factory=dict)
     """What metrics tell of DNS: `dnsagent.desk`."""
     ailments: tuple[str, ...] = ()
@@ -58,6 +60,7 @@ class PacketStatus:
             tunnels=tuple(reply.get("tunnels", ())),
             grace=reply.get("grace"),
             forwarder=reply.get("forwarder"),
+            left_out=reply.get("left_out", {}),
             dns=reply.get("dns", {}),
             tcp_connections=int(reply.get("tcp_connections", 0)),
             ailments=tuple(str(item["reason"]) for item in reply["health"] if not item["healthy"]),

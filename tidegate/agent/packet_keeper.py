@@ -26,6 +26,7 @@ from reconcile.clock import Clock
 from tidegate.agent.packet_client import PacketClient, PacketStatus
 from tidegate.sync.backoff import Backoff
 from tidegate.sync.conditions import Condition, Conditions, ConditionType
+from tidegate.sync.left_out import left_out_conditions
 
 STATUS_SECONDS = 1.0
 START_SECONDS = 30.0
@@ -65,6 +66,8 @@ class PacketKeeper:
         self._conditions = conditions
         self._clock = clock
         self._on_adopted = on_adopted
+        self._left_out: set[str] = set()
+        """Reasons for which names are left out at present."""
         self._child: int | None = None
         self._backoff = Backoff(0.1, 5.0)
         self._log = structlog.get_logger()
@@ -208,6 +211,16 @@ class PacketKeeper:
         reason, message = ("Healthy", "") if healthy else ("Losing", "; ".join(status.ailments))
         queues = Condition(type=ConditionType.QUEUES, is_true=healthy, reason=reason, message=message)
         self._conditions.put(queues, self._clock.wall())
+        self._note_left_out(status)
+
+    def _note_left_out(self, status: PacketStatus) -> None:
+        """Warns of each bound once, when it begins to leave names out."""
+        conditions = left_out_conditions(status.left_out)
+        for condition in conditions:
+            if condition.reason not in self._left_out:
+                self._log.warning("names left out", reason=condition.reason, message=condition.message)
+        self._left_out = {condition.reason for condition in conditions}
+        self._conditions.replace(ConditionType.NAMES_LEFT_OUT, conditions, self._clock.wall())
 
     def _note_death(self) -> None:
         self.status = None

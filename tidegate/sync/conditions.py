@@ -46,6 +46,8 @@ class ConditionType(StrEnum):
     """The WireGuard device of a version of IP is as configured. Not there where none is wanted."""
     NOT_ENCRYPTED = "NotEncrypted"
     """Traffic to a node that should be encrypted to is not; the reason says why."""
+    NAMES_LEFT_OUT = "NamesLeftOut"
+    """Addresses of names that policy selects stay closed, because a bound was reached in the last minutes."""
     TABLE_REPAIRED = "TableRepaired"
     """Another program changed our table; it was put right."""
 
@@ -59,6 +61,7 @@ _FAULTS = frozenset(
         ConditionType.INTERFACE_MISSING,
         ConditionType.HOST_ENDPOINT_IDLE,
         ConditionType.NOT_ENCRYPTED,
+        ConditionType.NAMES_LEFT_OUT,
     }
 )
 """Types that are bad news when True."""
