@@ -61,7 +61,15 @@ def read_hello(data: memoryview) -> Spoken | None:
     Raises:
         UnspokenError: no ClientHello, or one that is malformed.
     """
-    message = memoryview(_handshake(data))
+    return read_message(memoryview(_handshake(data)))
+
+
+def read_message(message: memoryview) -> Spoken | None:
+    """The same of a handshake message without records, as QUIC carries it (RFC 9001 4.1.3).
+
+    Raises:
+        UnspokenError: as `read_hello`.
+    """
     if len(message) < 4:
         return None
     if message[0] != _CLIENT_HELLO:

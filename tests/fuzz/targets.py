@@ -20,7 +20,8 @@ from dnsagent.forward.messages import (
 )
 from dnsagent.framing import FramingError, frame
 from dnsagent.learn import MAX_ADDRESSES_PER_ANSWER, Learner, Packet
-from dnsagent.named.spoken import UnspokenError, checked_name
+from dnsagent.named.quic import QuicGreeting
+from dnsagent.named.spoken import Spoken, UnspokenError, checked_name
 from dnsagent.named.stream import FirstBytes, read_spoken
 from dnsagent.plan import make_plan
 from dnsagent.relay import MAX_OPEN_QUESTIONS, Relay
@@ -31,6 +32,7 @@ from nfq.packet import five_tuple, udp_datagram
 from policy.selectors import SelectorError, parse
 from reconcile.instant import Instant
 from tests.dnsagent.greetings import ech, handshake, hello, records, request, server_name
+from tests.dnsagent.quic_client import crypto, datagram, initial
 from tests.fuzz import fuzz_resources as resources
 
 
@@ -343,7 +345,46 @@ def fuzz_spoken(data: bytes) -> None:
     assert joined == whole
 
 
+# --- QUIC ---
+
+
+def fuzz_quic(data: bytes) -> None:
+    """A datagram, frames in one, or a greeting in two: a name or `UnspokenError`, in any order of the pieces the same."""
+    way, body = data[:1], data[1:]
+    if way == b"d":
+        _greeted(body)
+    elif way == b"f":
+        _greeted(datagram(body))
+    elif body:
+        cut = body[0] % len(body)
+        parts = datagram(crypto(0, body[:cut]), 0), datagram(crypto(cut, body[cut:]), 1)
+        assert _greeted(*parts[::-1]) == _greeted(datagram(crypto(0, body)))
+
+
+def _greeted(*datagrams: bytes) -> Spoken | str | None:
+    """What they say, or why they are refused."""
+    greeting, told = QuicGreeting(), None
+    try:
+        for each in datagrams:
+            told = greeting.take(each)
+    except UnspokenError as error:
+        return error.reason
+    assert told is None or told.name is None or checked_name(told.name) == told.name
+    return told
+
+
+_QUIC_HELLO = handshake(server_name(b"a.test"), ech())
+_QUIC_SEEDS = (
+    b"d" + datagram(crypto(0, _QUIC_HELLO)),
+    b"d" + (initial(crypto(9, _QUIC_HELLO[9:]), 1) + initial(crypto(0, _QUIC_HELLO[:9]))).ljust(1200, b"\0"),
+    b"f" + b"\2\1\1\0\1" + crypto(9, _QUIC_HELLO[9:]) + b"\0\1" + crypto(0, _QUIC_HELLO[:9]),
+    b"f" + b"\3\1\1\1\1\1\1\1\1\1" + crypto(0, _QUIC_HELLO),
+    b"h" + _QUIC_HELLO,
+)
+
+
 TARGETS = {
+    "quic": Target(fuzz_quic, _QUIC_SEEDS, (b"\6\0\x40", b"\6\x40", b"\2", b"\x1c", b"\0\0", b"\xfe\x0d\0", b"\xc0\0\0\0\1")),
     "spoken": Target(
         fuzz_spoken,
         (hello("a.test"), hello(None, ech()), records(handshake(server_name(b"a.test")), 9), request("a.test")),
