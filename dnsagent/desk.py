@@ -181,6 +181,7 @@ class Desk:
         change = plan_change(before, plan)
         loop.journal.forget(_ended(before, plan), loop.clock.wall())
         loop.learner.adopt(plan)
+        loop.named.prepare()
         if change.takes_away:
             self._withdraw(change, now)
         for elements in loop.learner.back_fill(now, change.fresh if is_whole else None):

@@ -28,6 +28,7 @@ class RulePlan:
     is_bound: bool = False
     allows_missing: bool = False
     refuses_ech: bool = False
+    reads_quic: bool = False
     grace4: str = ""
     """The set that the kernel's rules fill; "" without grace."""
     grace6: str = ""
@@ -129,6 +130,7 @@ def _rule(rule: SnapshotRule, number: int, endpoints: list[EndpointPlan]) -> Rul
         is_bound=rule.is_bound,
         allows_missing=rule.allows_missing,
         refuses_ech=rule.refuses_ech,
+        reads_quic=rule.reads_quic,
         grace4=rule.grace4,
         grace6=rule.grace6,
         grace=rule.grace_seconds,

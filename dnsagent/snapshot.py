@@ -68,6 +68,8 @@ class SnapshotRule:
     """Of a bound rule: one that names nothing passes."""
     refuses_ech: bool = False
     """Of a bound rule: encrypted greetings do not pass."""
+    reads_quic: bool = False
+    """Of a bound rule: QUIC clients are asked for their name; otherwise UDP does not pass."""
     grace4: str = ""
     """Kernel set of the same key that the rules fill; "" where the rule gives no grace."""
     grace6: str = ""

@@ -33,7 +33,7 @@ _RULE_FIELDS = (
 )  # fmt: skip
 
 
-_LATER_RULE_FIELDS = ("is_bound", "allows_missing", "refuses_ech", "grace4", "grace6", "grace_seconds")
+_LATER_RULE_FIELDS = ("is_bound", "allows_missing", "refuses_ech", "reads_quic", "grace4", "grace6", "grace_seconds")
 
 
 class SnapshotError(ValueError):

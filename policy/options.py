@@ -10,6 +10,7 @@
 | `dns.tidegate.io/sni` | `bind`: a connection to a learned address must itself name one of the rule's names |
 | `dns.tidegate.io/sni-missing` | `deny` (default) or `allow`: a TLS greeting or HTTP request that names nothing |
 | `dns.tidegate.io/sni-ech` | `outer` (default): the name that is readable counts; `deny`: encrypted ones are refused |
+| `dns.tidegate.io/sni-quic` | `deny` (default): UDP is refused; `read`: QUIC clients must name one as well |
 | `dns.tidegate.io/wildcard` | `labels` (`*` spans one or more labels) or `single-label` |
 """
 
@@ -25,7 +26,7 @@ PREFIX = "dns.tidegate.io/"
 _KEYS = frozenset(
     (
         "ttl-floor", "ttl-ceiling", "extra-ttl", "allow-private", "scope", "wildcard", "mode", "sni", "sni-missing",
-        "sni-ech", "grace",
+        "sni-ech", "sni-quic", "grace",
     )
 )  # fmt: skip
 _DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ms|s|m|h))+")
@@ -63,8 +64,9 @@ def domain_options(annotations: Mapping[str, str]) -> DomainOptions:
 
 def idle_options(annotations: Mapping[str, str]) -> list[str]:
     """The keys that say nothing because the option that they are about is not chosen."""
-    keys = () if f"{PREFIX}sni" in annotations else (f"{PREFIX}sni-missing", f"{PREFIX}sni-ech")
-    return [key for key in keys if key in annotations]
+    if f"{PREFIX}sni" in annotations:
+        return []
+    return [key for key in (f"{PREFIX}sni-missing", f"{PREFIX}sni-ech", f"{PREFIX}sni-quic") if key in annotations]
 
 
 def asks_for_proxy(annotations: Mapping[str, str]) -> bool:
@@ -111,9 +113,10 @@ def _choice(ours: Mapping[str, str], key: str, choices: tuple[str, ...]) -> str 
 def _binding(ours: Mapping[str, str]) -> NameBinding | None:
     missing = _choice(ours, "sni-missing", ("deny", "allow"))
     encrypted = _choice(ours, "sni-ech", ("outer", "deny"))
+    quic = _choice(ours, "sni-quic", ("deny", "read"))
     if _choice(ours, "sni", ("bind",)) is None:
         return None
-    return NameBinding(allows_missing=missing == "allow", refuses_ech=encrypted == "deny")
+    return NameBinding(allows_missing=missing == "allow", refuses_ech=encrypted == "deny", reads_quic=quic == "read")
 
 
 def _wildcard(ours: Mapping[str, str]) -> Wildcard:

@@ -252,6 +252,8 @@ class NameBinding:
     """A TLS greeting without SNI (RFC 6066 3), or an HTTP request without Host, passes."""
     refuses_ech: bool = False
     """A greeting with an encrypted one inside (ECH, or what looks like it) is refused whatever name is readable."""
+    reads_quic: bool = False
+    """QUIC's greeting (RFC 9001 4) counts like one of TLS; otherwise UDP is refused."""
 
 
 @dataclass(frozen=True, slots=True)

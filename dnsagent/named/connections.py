@@ -6,38 +6,26 @@
     else                         likewise, with the other mark; both ends get a reset
 
 A connection whose beginning was not seen is refused: without the number of its first byte nobody knows what its server
-read before. UDP names nothing that is read here, so it is refused; a browser falls back from QUIC to TCP.
+read before. This is about TCP; all else is `named.datagrams`'.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Final
 
 from dnsagent.learn import Learner
+from dnsagent.named.datagrams import NamedDatagrams
 from dnsagent.named.flows import Flow, NamedFlows
 from dnsagent.named.judgement import objection
 from dnsagent.named.resets import resets
 from dnsagent.named.spoken import UnspokenError
-from dnsagent.named.stream import Segment
+from dnsagent.named.stream import FirstBytes, Segment
+from dnsagent.named.verdicts import Refusal, Verdicts
 from nfq.errors import PacketError
 from nfq.headers import TCP, IpHeader, TcpHeader, read_ip, read_tcp
 from nfq.held import HeldBatch, HeldPacket
 from reconcile.instant import Instant
 
-MAX_NOTICES_PER_SECOND: Final = 20
 _FIN, _SYN, _RST = 1, 2, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What happened to a connection, for the record."""
-
-    endpoint: str
-    destination: bytes
-    port: int
-    reason: str
-    name: bytes | None
 
 
 class NamedConnections:
@@ -53,15 +41,18 @@ class NamedConnections:
         self._learner = learner
         self._counters = counters
         self._send = send
-        self._notice = notice
         self._resets: list[bytes] = []
         """They go when the verdicts have gone: the server must know the connection to have it reset."""
-        self._flows = NamedFlows(counters)
-        self._notices_until = Instant(0.0)
-        self._notices = 0
+        self._flows: NamedFlows[FirstBytes] = NamedFlows(counters)
+        self._verdicts = Verdicts(learner, counters, notice)
+        self._datagrams = NamedDatagrams(learner, counters, self._verdicts)
 
     def __len__(self) -> int:
-        return len(self._flows)
+        return len(self._flows) + len(self._datagrams.flows)
+
+    def prepare(self) -> None:
+        """Loads what the present rules need; to be called when they change."""
+        self._datagrams.prepare()
 
     def take(self, batch: HeldBatch, now: Instant) -> None:
         """Decides or keeps every packet of the batch."""
@@ -70,13 +61,12 @@ class NamedConnections:
             try:
                 ip = read_ip(packet.payload)
                 tcp = read_tcp(ip.transport) if ip.protocol == TCP and not ip.is_fragment else None
+                if tcp is None or ip.is_cut:
+                    self._datagrams.take(packet, ip, now)
+                else:
+                    self._take(packet, ip, tcp, now)
             except PacketError:
                 packet.drop()
-                continue
-            if tcp is None or ip.is_cut:
-                self._refuse_other(packet, ip, now)
-            else:
-                self._take(packet, ip, tcp, now)
 
     def flush(self) -> None:
         """Sends the resets; to be called when the batch has its verdicts."""
@@ -89,19 +79,23 @@ class NamedConnections:
         for flow in self._flows.late(now):
             self._refuse(flow, "timeout", now)
         self._flows.expire(now)
+        self._datagrams.expire(now)
         self.flush()
 
     def next_deadline(self) -> Instant | None:
         """When `expire` has something to do that somebody waits for."""
-        return self._flows.next_deadline()
+        deadlines = (self._flows.next_deadline(), self._datagrams.flows.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def lose_held(self) -> None:
         """The binding is gone and what was held with it: clients send it again, from where they began."""
         self._flows.lose_held()
+        self._datagrams.flows.lose_held()
 
     def close(self) -> None:
         """Drops all that is held, and forgets everything."""
         self._flows.close()
+        self._datagrams.flows.close()
 
     # --- one packet ---
 
@@ -122,7 +116,7 @@ class NamedConnections:
         start = (tcp.sequence + 1) & 0xFFFFFFFF
         known = self._flows.get(flow)
         if known is None or known.verdict is not None or known.first.start != start:
-            self._flows.begin(flow, start)
+            self._flows.begin(flow, FirstBytes(start))
             self._counters["named-connections"] += 1
         if tcp.payload:
             self._counters["named-early-data"] += 1
@@ -136,7 +130,7 @@ class NamedConnections:
             self._refuse_packet(packet, flow, (ip, tcp), None, "unknown-start", now)
             return
         if state.verdict is not None:
-            self._mark(packet, is_named=state.verdict)
+            (self._verdicts.allow if state.verdict else self._verdicts.deny)((packet,))
             return
         try:
             kind = state.first.add(tcp.sequence, tcp.payload)
@@ -166,9 +160,7 @@ class NamedConnections:
 
     def _allow(self, packet: HeldPacket, flow: Flow, now: Instant) -> None:
         self._counters["named-allowed"] += 1
-        for held in self._flows.release(flow):
-            self._mark(held, is_named=True)
-        self._mark(packet, is_named=True)
+        self._verdicts.allow([*self._flows.release(flow), packet])
         self._flows.remember(flow, now, is_named=True)
 
     def _refuse_with(
@@ -183,7 +175,7 @@ class NamedConnections:
         state = self._flows[flow]
         if state.packets:
             self._refuse(flow, reason, now, name)
-            self._mark(packet, is_named=False)
+            self._verdicts.deny((packet,))
             return
         self._refuse_packet(packet, flow, head, state.first.start, reason, now, name)
         self._flows.remember(flow, now, is_named=False)
@@ -192,12 +184,11 @@ class NamedConnections:
         """A connection with packets that are held."""
         state = self._flows[flow]
         head = state.head
-        for held in self._flows.release(flow):
-            self._mark(held, is_named=False)
+        self._verdicts.deny(self._flows.release(flow))
         self._flows.remember(flow, now, is_named=False)
         if head is not None:
             self._resets += resets(*head, state.first.start)
-        self._note(flow, reason, name, now)
+        self._verdicts.note(flow, reason, name, now)
 
     def _refuse_packet(
         self,
@@ -209,25 +200,6 @@ class NamedConnections:
         now: Instant,
         name: bytes | None = None,
     ) -> None:
-        self._mark(packet, is_named=False)
+        self._verdicts.deny((packet,))
         self._resets += resets(*head, start)
-        self._note(flow, reason, name, now)
-
-    def _refuse_other(self, packet: HeldPacket, ip: IpHeader, now: Instant) -> None:
-        """Not TCP, or not all of it: there is nothing to read, nor anybody to reset."""
-        self._mark(packet, is_named=False)
-        self._note((ip.source, ip.destination, 0, 0), "other-protocol", None, now)
-
-    def _mark(self, packet: HeldPacket, *, is_named: bool) -> None:
-        snapshot = self._learner.plan.snapshot
-        packet.repeat(packet.arrival.mark | (snapshot.named_mark if is_named else snapshot.unnamed_mark))
-
-    def _note(self, flow: Flow, reason: str, name: bytes | None, now: Instant) -> None:
-        self._counters["named-refused"] += 1
-        self._counters[f"named-{reason}"] += 1
-        if now >= self._notices_until:
-            self._notices_until, self._notices = Instant(now + 1.0), 0
-        self._notices += 1
-        if self._notices <= MAX_NOTICES_PER_SECOND:
-            endpoint = self._learner.plan.endpoints.get(flow[0])
-            self._notice(Refusal("" if endpoint is None else endpoint.id, flow[1], flow[3], reason, name))
+        self._verdicts.note(flow, reason, name, now)

@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Final
+from typing import Final, Generic, Protocol, Self, TypeVar
 
-from dnsagent.named.stream import FirstBytes
 from nfq.headers import IpHeader, TcpHeader
 from nfq.held import DROP, HeldPacket
 from nfq.holder import Holder
@@ -32,25 +31,35 @@ Flow = tuple[bytes, bytes, int, int]
 """Source, destination and their ports."""
 
 
+class Beginning(Protocol):
+    """What a client has said so far."""
+
+    def emptied(self) -> Self:
+        """As if it had said nothing."""
+
+
+B = TypeVar("B", bound=Beginning)
+
+
 @dataclass(slots=True)
-class FlowState:
+class FlowState(Generic[B]):
     """What is known of one connection; it holds packets only while it is not judged."""
 
-    first: FirstBytes
+    first: B
     packets: list[HeldPacket] = field(default_factory=list)
     head: tuple[IpHeader, TcpHeader] | None = None
-    """Of the first packet that is held."""
+    """Of the first packet that is held, where somebody must know it."""
     verdict: bool | None = None
     until: Instant = field(default=Instant(0.0))
     """Of a judged one: when it is forgotten. Of one that holds packets: when it is refused."""
 
 
-class NamedFlows:
+class NamedFlows(Generic[B]):
     """Connections by flow, within bounds; each is with its source, and among those that hold or are judged if it is."""
 
     def __init__(self, counters: Counter[str]) -> None:
         self._counters = counters
-        self._states: dict[Flow, FlowState] = {}
+        self._states: dict[Flow, FlowState[B]] = {}
         self._by_source: dict[bytes, dict[Flow, None]] = {}
         self._holding: dict[Flow, None] = {}
         """Those with packets, in the order of their time limits."""
@@ -62,22 +71,23 @@ class NamedFlows:
     def __len__(self) -> int:
         return len(self._states)
 
-    def __getitem__(self, flow: Flow) -> FlowState:
+    def __getitem__(self, flow: Flow) -> FlowState[B]:
         return self._states[flow]
 
-    def get(self, flow: Flow) -> FlowState | None:
+    def get(self, flow: Flow) -> FlowState[B] | None:
         """What is known of the connection, if anything is."""
         return self._states.get(flow)
 
-    def begin(self, flow: Flow, start: int) -> None:
-        """Knows a connection from now on by the number of its first byte; at a bound the oldest is forgotten for it."""
+    def begin(self, flow: Flow, first: B) -> FlowState[B]:
+        """Knows a connection from now on, by where it begins; at a bound the oldest is forgotten for it."""
         self.drop(flow)
         self._make_room(flow[0])
-        self._states[flow] = FlowState(FirstBytes(start))
+        state = self._states[flow] = FlowState(first)
         self._by_source.setdefault(flow[0], {})[flow] = None
+        return state
 
     def hold(
-        self, flow: Flow, packet: HeldPacket, head: tuple[IpHeader, TcpHeader], now: Instant, until: Instant
+        self, flow: Flow, packet: HeldPacket, head: tuple[IpHeader, TcpHeader] | None, now: Instant, until: Instant
     ) -> bool:
         """Keeps a packet of the connection; False if there is no room, and nothing has changed.
 
@@ -110,7 +120,7 @@ class NamedFlows:
         state = self._states[flow]
         state.verdict = is_named
         state.until = Instant(now + REMEMBERED_SECONDS)
-        state.first = FirstBytes(state.first.start)
+        state.first = state.first.emptied()
         self._judged[flow] = None
 
     def drop(self, flow: Flow) -> None:
@@ -140,7 +150,7 @@ class NamedFlows:
         for flow in tuple(self._holding):
             self.release(flow)
             state = self._states[flow]
-            state.first = FirstBytes(state.first.start)
+            state.first = state.first.emptied()
         self._holder.close()
 
     def close(self) -> None:
@@ -168,7 +178,7 @@ class NamedFlows:
             del self._by_source[flow[0]]
 
 
-def _while_due(flows: Mapping[Flow, None], states: Mapping[Flow, FlowState], now: Instant) -> Iterator[Flow]:
+def _while_due(flows: Mapping[Flow, None], states: Mapping[Flow, FlowState[B]], now: Instant) -> Iterator[Flow]:
     for flow in islice(flows, MAX_FLOWS):
         if states[flow].until > now:
             return

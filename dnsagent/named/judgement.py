@@ -6,14 +6,14 @@ from dnsagent.named.spoken import Spoken
 from dnsagent.plan import RulePlan
 
 
-def objection(learner: Learner, client: bytes, address: bytes, spoken: Spoken) -> str | None:
+def objection(learner: Learner, client: bytes, address: bytes, spoken: Spoken, *, is_quic: bool = False) -> str | None:
     """Why a connection of the client to the address is refused; None if it has named what it may.
 
     Asked are the client's bound rules by which the address is open. That is more than the one rule that let it open
     where several bound rules have learned one address for different ports: then any of their names will do.
     """
     plan = learner.plan
-    rules = _rules(learner, client, address)
+    rules = [rule for rule in _rules(learner, client, address) if rule.reads_quic or not is_quic]
     if spoken.name is None:
         return None if any(rule.allows_missing for rule in rules) else "no-name"
     named = {plan.rules[number].id for number in plan.index.find(wire_key(spoken.labels))}
@@ -22,6 +22,11 @@ def objection(learner: Learner, client: bytes, address: bytes, spoken: Spoken) -
         return "other-name"
     is_clear = not spoken.has_ech and spoken.is_whole
     return None if is_clear or any(not rule.refuses_ech for rule in naming) else "ech"
+
+
+def reads_quic(learner: Learner, client: bytes, address: bytes) -> bool:
+    """Whether a QUIC client is to be asked for its name."""
+    return any(rule.reads_quic for rule in _rules(learner, client, address))
 
 
 def _rules(learner: Learner, client: bytes, address: bytes) -> list[RulePlan]:

@@ -60,6 +60,10 @@ class QuicGreeting:
         beginning = self._stream.beginning()
         return read_message(memoryview(beginning)) if beginning else None
 
+    def emptied(self) -> "QuicGreeting":
+        """As it began."""
+        return QuicGreeting()
+
     def _packet(self, octets: Octets) -> None:
         start = octets.at
         first = octets.bytes(1)[0]

@@ -66,6 +66,10 @@ class FirstBytes:
         self._note(offset, end)
         return Segment.NEW
 
+    def emptied(self) -> "FirstBytes":
+        """As it began."""
+        return FirstBytes(self.start)
+
     def spoken(self) -> Spoken | None:
         """What the bytes so far say; None if they do not yet.
 

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 from hypothesis.stateful import rule as step
 
-from dnsagent.named.connections import MAX_NOTICES_PER_SECOND, NamedConnections
+from dnsagent.named.connections import NamedConnections
 from dnsagent.named.flows import MAX_FLOWS_PER_ENDPOINT, MAX_HELD_PER_ENDPOINT, REMEMBERED_SECONDS
 from dnsagent.named.resets import checksum
+from dnsagent.named.verdicts import MAX_NOTICES_PER_SECOND
 from nfq.fake import FakeKernel, FakeQueue
 from nfq.headers import read_ip, read_tcp
 from nfq.held import DROP, Arrival

@@ -51,11 +51,17 @@ def endpoint(pod: Pod, name: str | None = None) -> dict[str, Any]:
 
 
 def policy(
-    name: str, pod: str, domains: Sequence[str], *, port: int | Sequence[int] = 443, annotations: Mapping[str, str] = {}
+    name: str,
+    pod: str,
+    domains: Sequence[str],
+    *,
+    port: int | Sequence[int] = 443,
+    annotations: Mapping[str, str] = {},
+    protocol: str = "TCP",
 ) -> dict[str, Any]:
-    """P(domains): DNS anywhere, TCP to the names on the port, nothing else."""
+    """P(domains): DNS anywhere, TCP (or another protocol) to the names on the port, nothing else."""
     ports = [port] if isinstance(port, int) else list(port)
-    allow_names = {"action": "Allow", "protocol": "TCP", "destination": {"domains": list(domains), "ports": ports}}
+    allow_names = {"action": "Allow", "protocol": protocol, "destination": {"domains": list(domains), "ports": ports}}
     return {
         "apiVersion": "projectcalico.org/v3",
         "kind": "NetworkPolicy",

@@ -28,8 +28,9 @@ from dnsagent.journal import Journal, read_journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner
 from dnsagent.link import LinkError, LinkServer, is_listening
-from dnsagent.named.connections import NamedConnections, Refusal
+from dnsagent.named.connections import NamedConnections
 from dnsagent.named.reset_sender import ResetSender
+from dnsagent.named.verdicts import Refusal
 from dnsagent.packet_loop import PacketLoop, Readers
 from dnsagent.plan import Plan, make_plan
 from dnsagent.plan_change import permissions
@@ -130,6 +131,7 @@ def build(
     )
     resets = ResetSender(plan.snapshot.agent_mark)
     loop.named = NamedConnections(learner, loop.counters, resets.send, _note_refusal)
+    loop.named.prepare()
     proxy = Proxy(learner, loop.answers.learn, clock, poller, _steer, lambda: secrets.randbits(16), _suspect)
     interceptor = Interceptor(
         learner, lambda packet, now: loop.answers.learn((packet,), now), clock, poller, _steer, proxy.take

@@ -208,6 +208,7 @@ def _rule(domain_set: DomainSet, settings: Settings, grace: float) -> SnapshotRu
         is_bound=options.binding is not None,
         allows_missing=options.binding is not None and options.binding.allows_missing,
         refuses_ech=options.binding is not None and options.binding.refuses_ech,
+        reads_quic=options.binding is not None and options.binding.reads_quic,
         grace4=names.grace_set(domain_set.id, 4) if grace else "",
         grace6=names.grace_set(domain_set.id, 6) if grace else "",
         grace_seconds=grace,
