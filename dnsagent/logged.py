@@ -58,6 +58,7 @@ class LoggedPackets:
         self._copies: deque[tuple[WallInstant, LoggedPacket]] = deque()
         self._confirmed = 0
         self._losses_before = 0
+        self._life = f"{clock.wall():.6f}"
 
     def take(self, now: Instant) -> None:
         """Gives the waiting packets, or some of them, their verdicts."""
@@ -97,22 +98,24 @@ class LoggedPackets:
     def page(self, request: Mapping[str, Any], memory: dict[str, Any]) -> dict[str, Any]:
         """Copies behind the number `after`, which confirms those up to it; for the control process.
 
-        A number that was not given yet is of another life: then nothing is dropped.
+        A number of another life of this process confirms nothing.
         """
         del memory
         after, copies = int(request["after"]), self._copies
-        if after <= self._confirmed + len(copies):
+        if request["life"] == self._life and after <= self._confirmed + len(copies):
             while self._confirmed < after:
                 copies.popleft()
                 self._confirmed += 1
         found = [_shown(*each) for each in islice(copies, PAGE)]
         return {
             "copies": found,
+            "life": self._life,
             "last": self._confirmed + len(found),
             "more": len(found) == PAGE,
             "lost": self.losses,
             "unread": self.unread,
             "dropped": self.dropped,
+            "received": 0 if self._queue is None else self._queue.counters.received,
             "malformed": 0 if self._log is None else self._log.counters.malformed,
         }
 

@@ -40,8 +40,10 @@ class Stage:
     def take(self):
         self.logged.take(self.clock.now())
 
-    def page(self, after=0):
-        return self.logged.page({"after": after}, {})
+    def page(self, after=0, life=None):
+        if life is None:
+            life = self.logged.page({"after": 0, "life": ""}, {})["life"]
+        return self.logged.page({"after": after, "life": life}, {})
 
     def close(self):
         self.queue.close()
@@ -131,6 +133,7 @@ def test_a_page_is_given_until_it_is_confirmed_and_a_number_of_another_life_conf
     assert (len(first["copies"]), first["more"], first["last"]) == (PAGE, True, PAGE)
     assert stage.page() == first
     assert len(stage.page(99_999)["copies"]) == PAGE
+    assert stage.page(PAGE, life="another") == first
     assert len(stage.page(first["last"])["copies"]) == 1
     assert stage.page(first["last"] + 1)["copies"] == []
 
@@ -139,7 +142,7 @@ def test_without_a_queue_nothing_is_done(stages):
     idle = LoggedPackets(None, None, ManualClock(), True)
     idle.take(ManualClock().now())
     assert not idle.read(ManualClock().now())
-    assert idle.page({"after": 0}, {})["copies"] == []
+    assert idle.page({"after": 0, "life": ""}, {})["copies"] == []
 
 
 def test_every_verdict_is_one_of_two(stages):

@@ -1,11 +1,14 @@
 """A node with one workload whose new connections meet three Log rules."""
 
 import json
+import os
+import signal
 import socket
 from contextlib import contextmanager
 
 import yaml
 
+from nfq.queue_table import read_queues
 from tests.agent.test_running_agent import WORLD, make_site, wep
 
 LOG_UDP = {"action": "Log", "protocol": "UDP", "destination": {"ports": [9999]}}
@@ -51,6 +54,21 @@ def records(site):
 
 def of_port(site, port):
     return [item for item in records(site) if item["destination_port"] == port]
+
+
+def kill_reader(site):
+    """Kills the packet process; when this returns the kernel has closed its queues. The pid that it had."""
+    pid = site.status()["packets"]["pid"]
+
+    def port():
+        with site.lab.node.entered():
+            row = (read_queues() or {}).get(103)
+        return None if row is None else row.port
+
+    before = port()
+    os.kill(pid, signal.SIGKILL)
+    site.until(lambda: port() != before, 20)
+    return pid
 
 
 def flood(site, ports, destination=(WORLD, 9999)):

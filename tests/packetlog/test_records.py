@@ -1,6 +1,7 @@
 """What a record says of a packet, and whose it is."""
 
 import json
+from base64 import b64encode
 
 import pytest
 from hypothesis import given
@@ -41,6 +42,7 @@ def test_a_tcp_record_says_all_that_the_copy_says():
         "destination": "198.51.100.1", "destination_port": 443, "names": [],
         "mac": "02:00:00:00:00:07", "length_bytes": 40, "tcp_flags": ["SYN", "ECE", "CWR"],
         "icmp_type": None, "icmp_code": None, "mark": 0x80,
+        "packet": b64encode(bytes(packet)).decode(),
     }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 import pytest
 
 from tests.agent.test_running_agent import WORLD
-from tests.packetlog.site import RULES, flood, logging_site, of_port
+from tests.packetlog.site import RULES, flood, kill_reader, logging_site, of_port
 from tidegate.demo.client import connect
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(240)]
@@ -89,6 +89,9 @@ def test_the_command_shows_what_waits(site):
     site.until(lambda: of_port(site, 82), 20)
     site.until(lambda: "rule" in site.agent.call("logs", "--policy", "first").stdout, 20)
     assert "gnp/first: t/a egress TCP" in site.agent.call("logs").stdout
+    inspected = site.agent.call("logs", "--policy", "first", "--inspect").stdout
+    assert f"dst       = {WORLD}" in inspected
+    assert "flags     = S" in inspected
 
 
 def test_a_sink_has_the_record_too_and_one_that_does_not_read_is_no_ones_trouble(site):
@@ -111,8 +114,7 @@ def test_a_sink_has_the_record_too_and_one_that_does_not_read_is_no_ones_trouble
 def test_with_the_packet_process_killed_nothing_passes_unrecorded_and_soon_all_is_as_before(site):
     ports = range(30_000, 30_400)
     with sink(site) as receiver:
-        pid = site.status()["packets"]["pid"]
-        os.kill(pid, signal.SIGKILL)
+        pid = kill_reader(site)
         flood(site, ports)
         site.until(lambda: (site.status()["packets"]["pid"] or pid) != pid, 30)
 

@@ -187,7 +187,11 @@ def _held_counters(reader: LogSource) -> Mapping[str, int]:
     """Of packets that wait for their records, where they do."""
     if not isinstance(reader, LogFetcher):
         return {}
-    return {"log_packets_unread": reader.unread, "log_packets_dropped": reader.dropped}
+    return {
+        "log_packets_unread": reader.unread,
+        "log_packets_dropped": reader.dropped,
+        "log_packets_unseen": reader.unseen,
+    }
 
 
 def _tag(item: Taken) -> str:

@@ -195,9 +195,9 @@ class PacketClient:
             sightings=reply["sightings"], last=int(reply["last"]), lost=int(reply["lost"]), has_more=bool(reply["more"])
         )
 
-    def logged(self, after: int) -> dict[str, Any]:
-        """What Log rules copied behind that number: `dnsagent.logged`. Raises as `status`."""
-        return self._link.call("logged", after=after)
+    def logged(self, life: str, after: int) -> dict[str, Any]:
+        """What Log rules copied behind that number of that life: `dnsagent.logged`. Raises as `status`."""
+        return self._link.call("logged", life=life, after=after)
 
     def end_sightings(self) -> None:
         """It need not listen any more. Raises as `status`."""

@@ -18,6 +18,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from netlink.transport import NetlinkSocket
+from nft.counts import rule_counts
+from nft.errors import NftError
 from nft.features import Features
 from nft.generation import Tally
 from nft.kernel import Kernel
@@ -50,6 +53,7 @@ from tidegate.packetlog.outlets import Outlets, SinkThread
 from tidegate.packetlog.reader import LogSource, LogThread
 from tidegate.packetlog.rules import LogRules
 from tidegate.packetlog.sinks import open_sink
+from tidegate.render import logged, names
 from tidegate.render.settings import RenderSettings
 from tidegate.render.table import static_table
 from tidegate.store.source import Source
@@ -210,10 +214,22 @@ def build(settings: Settings, features: Features) -> Agent:
 
 def _log_source(render: RenderSettings, packets: PacketClient, clock: SystemClock) -> LogSource | None:
     if render.holds_logged:
-        return LogFetcher(packets.logged)
+        return LogFetcher(packets.logged, lambda: _came_to_wait(render.table_name))
     if render.log_group is None:
         return None
     return LogThread(render.log_group, clock, gap="" if render.log_queue is None else _NO_QUEUES)
+
+
+def _came_to_wait(table: str) -> int | None:
+    """How many packets the rules have sent to wait for their records."""
+    link = NetlinkSocket()
+    try:
+        count = rule_counts(link, table, names.LOG_HOLD).get(logged.COMMENT)
+    except NftError:
+        return None
+    finally:
+        link.close()
+    return None if count is None else count.packets
 
 
 def _log_sinks(situation: Situation) -> Iterator[SinkThread]:

@@ -8,24 +8,33 @@ from dnsagent.link import LinkError
 from nfq.log_messages import LoggedPacket, LogOrigin
 from reconcile.instant import WallInstant
 from tidegate.packetlog.reader import Taken
+from tidegate.packetlog.unseen import Unseen
 
 MAX_PAGES = 100
 """Of one look, so that records are shown and written while more come."""
 
-_COUNTS = ("lost", "malformed", "unread", "dropped")
+_COUNTS = ("lost", "malformed", "unread", "dropped", "received")
 
 
 @final
 class LogFetcher:
     """A source of copies, as `LogThread` is one; all of it blocks."""
 
-    def __init__(self, page: Callable[[int], dict[str, Any]]) -> None:
-        """`page` gives the copies behind a number, and confirms those up to it; raises `LinkError`."""
+    def __init__(self, page: Callable[[str, int], dict[str, Any]], came: Callable[[], int | None]) -> None:
+        """Asks nobody yet.
+
+        Args:
+            page: gives the copies behind a number of a packet process's life, and confirms those up to it; raises
+                `LinkError`.
+            came: how many packets the rules have sent to wait; None while that cannot be told.
+        """
         self.error = ""
         """Why nothing is fetched; "" while it is."""
         self.gap = ""
         self._page = page
-        self._last = 0
+        self._came = came
+        self._unseen = Unseen()
+        self._life, self._last = "", 0
         self._counts = dict.fromkeys(_COUNTS, 0)
         self._before = dict.fromkeys(_COUNTS, 0)
         """By the packet process that works now, and by those before it."""
@@ -39,9 +48,10 @@ class LogFetcher:
     def take(self) -> list[Taken]:
         """What was copied since the last time, oldest first. What is given out is confirmed by the next time."""
         found: list[Taken] = []
+        came = self._came()
         for _ in range(MAX_PAGES):
             try:
-                page = self._page(self._last)
+                page = self._page(self._life, self._last)
             except LinkError as error:
                 self.error = str(error)
                 break
@@ -50,6 +60,7 @@ class LogFetcher:
             found += [_read(each) for each in page["copies"]]
             if not page["copies"]:
                 break
+        self._unseen.look(came, self._total("received") if self._life else None)
         return found
 
     @property
@@ -68,6 +79,11 @@ class LogFetcher:
         return self._total("unread")
 
     @property
+    def unseen(self) -> int:
+        """Packets that passed, or were dropped, as `logOverflow` says, because nobody took them from the queue."""
+        return self._unseen.count
+
+    @property
     def dropped(self) -> int:
         """Packets dropped because a copy of theirs might be lost (`logOverflow: drop`)."""
         return self._total("dropped")
@@ -76,11 +92,11 @@ class LogFetcher:
         return self._before[name] + self._counts[name]
 
     def _note(self, page: dict[str, Any]) -> None:
-        if any(page[name] < self._counts[name] for name in _COUNTS) or page["last"] < self._last:
+        if page["life"] != self._life:
             for name in _COUNTS:  # another packet process counts from zero
                 self._before[name] += self._counts[name]
         self._counts = {name: int(page[name]) for name in _COUNTS}
-        self._last = int(page["last"])
+        self._life, self._last = str(page["life"]), int(page["last"])
 
 
 def _read(copy: Sequence[Any]) -> Taken:

@@ -1,5 +1,6 @@
 """One packet that a Log rule met, as a value and as JSON. Pure."""
 
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -55,6 +56,8 @@ class LogRecord:
     tcp_flags: int | None = None
     icmp_type: int | None = None
     icmp_code: int | None = None
+    packet: bytes = b""
+    """From its IP header on, cut by the rule."""
     names: tuple[str, ...] | None = ()
     """By which the endpoint knew the far end; None where the packet process could not be asked."""
 
@@ -91,6 +94,7 @@ class LogRecord:
             "icmp_type": self.icmp_type,
             "icmp_code": self.icmp_code,
             "mark": self.mark,
+            "packet": b2a_base64(self.packet, newline=False).decode("ascii"),
         }
 
 
@@ -112,6 +116,7 @@ def read_record(packet: LoggedPacket, place: Place, at: WallInstant) -> LogRecor
         destination_port=flow.destination_port,
         length_bytes=ip.total_bytes,
         mark=packet.origin.mark,
+        packet=bytes(packet.payload),
         mac=packet.origin.mac.hex(":"),
         tcp_flags=flags,
         icmp_type=icmp_type,

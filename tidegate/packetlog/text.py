@@ -5,7 +5,7 @@ from typing import Any
 
 
 def line(record: Mapping[str, Any]) -> str:
-    """One record (`LogRecord.document`) in one line."""
+    """One record (`LogRecord.document`) in one line, without the packet itself."""
     far = f" ({', '.join(record['names'])})" if record["names"] else ""
     flags = f" [{','.join(record['tcp_flags'])}]" if record["tcp_flags"] else ""
     icmp = "" if record["icmp_type"] is None else f" type {record['icmp_type']} code {record['icmp_code']}"

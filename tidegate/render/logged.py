@@ -14,6 +14,8 @@ from nft.model import Chain, Hook, Rule
 from tidegate.render import names
 from tidegate.render.settings import RenderSettings
 
+COMMENT = "logged"
+"""Of the rule that counts what comes to wait."""
 _HOOKS = {
     names.LOG_INPUT: Hook("filter", "input", 4),
     names.LOG_POSTROUTING: Hook("filter", "postrouting", 5),
@@ -40,7 +42,7 @@ def _hold(settings: RenderSettings) -> tuple[Rule, ...]:
     The last rule is for the moment before the queue's chain is filled.
     """
     hold = (
-        Rule((expr.SetMark(settings.logged_mark, 0), expr.Counter()), "logged"),
+        Rule((expr.SetMark(settings.logged_mark, 0), expr.Counter()), COMMENT),
         Rule((expr.Jump(names.QUEUE_LOGGED),)),
     )
     return (*hold, Rule((expr.Counter(), expr.Drop()), "nobody records")) if settings.log_drops_overflow else hold
