@@ -175,16 +175,22 @@ class Cluster:
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}\n{self.log('kube-apiserver')}"
             time.sleep(0.1)
 
-    def ask(self, method, path, token=ADMIN, body=None, content="application/json", **query):
-        """One request without the start of a program: status and document."""
+    def ask(self, method, path, token=ADMIN, body=None, caller=None, **query):
+        """One request without the start of a program: status and document. For a caller the administrator stands in."""
         context = ssl.create_default_context(cafile=str(self.scratch / "certs/apiserver.crt"))
         with self.namespace.entered():
             raw = socket.create_connection(("127.0.0.1", PORTS[2]), timeout=30)
         connection = http.client.HTTPSConnection("127.0.0.1", PORTS[2], context=context)
+        headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
+        if caller is not None:
+            headers += [("Impersonate-User", caller.name)]
+            headers += [("Impersonate-Group", group) for group in sorted(caller.groups)]
+        content = b"" if body is None else json.dumps(body).encode()
         with context.wrap_socket(raw, server_hostname="127.0.0.1") as connection.sock:
-            headers = {"Authorization": f"Bearer {token}", "Content-Type": content}
-            text = None if body is None else json.dumps(body)
-            connection.request(method, f"{path}?{urlencode(query)}" if query else path, text, headers)
+            connection.putrequest(method, f"{path}?{urlencode(query)}" if query else path)
+            for name, value in (*headers, ("Content-Length", str(len(content)))):
+                connection.putheader(name, value)
+            connection.endheaders(content)
             answer = connection.getresponse()
             return answer.status, json.loads(answer.read() or b"{}")
 
