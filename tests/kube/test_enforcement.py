@@ -216,6 +216,44 @@ def test_a_server_that_goes_away_takes_no_policy_along_and_brings_what_was_misse
     stage.until(lambda: not stage.conditions("StaleResource"), "all is well again", 90)
 
 
+def test_a_watch_broken_every_second_opens_and_closes_nothing(stage):
+    """With traffic all the while: of a pod that is closed and of one that is open."""
+    stage.cluster.apply(networking("closed", "a"))
+    stage.until(lambda: not stage.connects("a"), "the policy closes the pod")
+    lost = stage.agent.get("status")["counters"]["kubernetes_watches"]
+    until = time.monotonic() + 5
+    while time.monotonic() < until:
+        stage.lab.node.command("ss", "-K", "dst", "127.0.0.1", "dport", "=", "6443")
+        started = time.monotonic()
+        while time.monotonic() < started + 1:
+            assert not stage.connects("a")
+            assert stage.connects("b")
+    assert stage.agent.get("status")["counters"]["kubernetes_watches"] > lost + 20
+    stage.cluster.kubectl("delete", "networkpolicy", "closed", "-n", "prod")
+    stage.until(lambda: stage.connects("a"), "the deletion is not lost")
+
+
+def test_a_token_that_ends_is_replaced_by_the_next_and_policy_stays(stage):
+    stage.cluster.apply(networking("closed", "a"))
+    stage.until(lambda: not stage.connects("a"), "the policy closes the pod")
+    good = (stage.cluster.scratch / "agent.kubeconfig").read_text()
+    stage.identify("expired")
+    stage.agent.stop()
+    stage.agent.start(*stage.flags)
+    try:
+
+        def is_told():
+            return any("401" in each["message"] for each in stage.conditions("SourcesInSync"))
+
+        stage.until(is_told, "the agent says that it is nobody")
+        assert not stage.connects("a")
+    finally:
+        (stage.cluster.scratch / "agent.kubeconfig").write_text(good)
+    stage.agent.wait_until_ready(60)
+    assert not stage.connects("a")
+    assert stage.connects("b")
+
+
 def test_a_compacted_history_loses_nothing(stage):
     os.kill(stage.agent.process.pid, signal.SIGSTOP)
     try:

@@ -171,10 +171,11 @@ def build(settings: Settings, features: Features) -> Agent:
     )
     flows = FlowKeeper(situation, desired, loop, packets, conditions, clock)
     command = PacketCommand(packet_command(situation.state), situation.version)
+    source = source_of(settings, situation.version, clock)
     keeper = PacketKeeper(packets, command, conditions, clock, on_adopted)
     return Agent(
         situation=situation,
-        source=source_of(settings, situation.version, clock),
+        source=source,
         feeders=Feeders(
             node=situation.node,
             desired=desired,
@@ -203,7 +204,7 @@ def build(settings: Settings, features: Features) -> Agent:
             revoker=revoker,
             encryption=encryption,
             others={**capturer.queries, **flows.queries, **logs.queries, **dns.queries},
-            other_counters=lambda: {**flows.counters, **logs.counters, **dns.counters},
+            other_counters=lambda: {**source.counters, **flows.counters, **logs.counters, **dns.counters},
         ),
         conditions=conditions,
         thread=parts.thread,

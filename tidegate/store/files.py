@@ -9,7 +9,7 @@ A change counts when the directory has stood still for a moment, so that no edit
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 from tidegate.store import tree
@@ -35,6 +35,11 @@ class FileSource:
         self._meaning = LastValid()
         self._problems: tuple[Problem, ...] = ()
         self._is_readable = True
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """None: a directory costs what `POLL_SECONDS` says."""
+        return {}
 
     def load(self) -> Changes:
         """Everything that is in force now. May take seconds where there are thousands of resources.

@@ -125,6 +125,8 @@ def test_what_is_there_and_every_change_is_told(tmp_path):
             await server.delete(PODS.path, "prod", "a")
             await follower.until(lambda: "a" not in follower.known)
             assert tally(follower).lists == 1
+            counted = follower.source.counters
+            assert (counted["kubernetes_lists"], counted["kubernetes_events"]) == (2, 3)
 
     play(scenario)
 

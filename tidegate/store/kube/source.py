@@ -9,11 +9,12 @@ name of its "file" is `resource.group/namespace/name`. What cannot be followed i
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 
 from reconcile.clock import Clock
 from tidegate.store.entries import Entry
 from tidegate.store.kube.connection import Connection
-from tidegate.store.kube.informer import Informer
+from tidegate.store.kube.informer import Informer, Tally
 from tidegate.store.kube.kinds import Collection
 from tidegate.store.last_valid import Changes, LastValid, Problem, ProblemKind
 from tidegate.store.tree import StoreError
@@ -55,6 +56,12 @@ class KubeSource:
             )
             for collection in collections
         )
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What following has cost, all collections together."""
+        names = [each.name for each in fields(Tally)]
+        return {f"kubernetes_{name}": sum(getattr(each.tally, name) for each in self.informers) for name in names}
 
     async def run(self) -> None:
         """Follows all collections; never ends."""
