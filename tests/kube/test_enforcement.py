@@ -6,6 +6,7 @@ import signal
 import time
 from contextlib import ExitStack
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from tidegate.demo import servers
 from tidegate.demo.agent import RunningAgent
 from tidegate.demo.client import connect, resolve
 from tidegate.demo.lab import Lab
+from tidegate.demo.namespace import Namespace
 
 pytestmark = [pytest.mark.kernel, pytest.mark.kube, pytest.mark.timeout(240)]
 
@@ -25,6 +27,21 @@ NODE = "node-1"
 CONFIG = {"dnsTrustedServers": ["10.0.53.53", "[fd00:53::53]:53"], "dnsTTLFloor": "0s"}
 WORLD = "198.51.100.7"
 SECONDS = 20
+
+
+class Contained(Namespace):
+    """The node's namespace, entered with no more capabilities than the shipped DaemonSet has."""
+
+    def inside(self, *words):
+        nsenter, net, *rest = super().inside(*words)
+        allowed = ",".join(["-all", *(f"+{name.lower()}" for name in capabilities())])
+        return (nsenter, net, "setpriv", "--no-new-privs", f"--bounding-set={allowed}", *rest)
+
+
+def capabilities():
+    text = (Path(__file__).parents[2] / "deploy/kubernetes/tidegate.yaml").read_text()
+    (daemons,) = [each for each in yaml.safe_load_all(text) if each["kind"] == "DaemonSet"]
+    return daemons["spec"]["template"]["spec"]["containers"][0]["securityContext"]["capabilities"]["add"]
 
 
 class Stage:
@@ -49,7 +66,7 @@ class Stage:
         config = scratch / "config.yaml"
         config.write_text(yaml.safe_dump(CONFIG))
         self.flags = ("--config", str(config), "--kubeconfig", str(self.identify()))
-        self.agent = RunningAgent(self.lab.node, None, scratch, NODE)
+        self.agent = RunningAgent(Contained(self.lab.node.name), None, scratch, NODE)
         stack.callback(self.end)
         self.agent.start(*self.flags)
         self.agent.wait_until_ready(60)
@@ -307,6 +324,12 @@ def test_a_second_agent_on_a_node_refuses(stage):
     assert second.process.wait(30) != 0
     second.process = None
     assert stage.agent.get("status")["ready"]
+
+
+def test_the_agent_has_the_capabilities_of_the_manifest_and_no_others(stage):
+    status = Path(f"/proc/{stage.agent.process.pid}/status").read_text()
+    effective = int(next(line.split()[1] for line in status.splitlines() if line.startswith("CapEff")), 16)
+    assert effective.bit_count() == len(capabilities())
 
 
 def test_administrators_are_not_needed(stage):
