@@ -7,7 +7,7 @@ import pytest
 from policy.errors import Faults
 from policy.resources.decode import decode
 
-pytestmark = [pytest.mark.kernel, pytest.mark.kube]
+pytestmark = [pytest.mark.kernel, pytest.mark.kube, pytest.mark.timeout(240)]
 
 GNP = {"apiVersion": "projectcalico.org/v3", "kind": "GlobalNetworkPolicy", "metadata": {"name": "case"}}
 NP = {

@@ -93,8 +93,12 @@ class Stage:
         status = {"phase": "Running", "podIP": str(place.address4), "podIPs": addresses}
         self.cluster.set_status("pod", name, "prod", status)
 
-    def connects(self, pod="a", port=443, address=WORLD):
-        return connect(self.lab.pod(pod).namespace, ip_address(address), port, 0.3).is_connected
+    def connects(self, pod="a", port=443, address=WORLD, seconds=0.6):
+        return connect(self.lab.pod(pod).namespace, ip_address(address), port, seconds).is_connected
+
+    def reaches(self, pod="a", port=443, address=WORLD):
+        """The same for what is open: a busy machine may take its time."""
+        return self.connects(pod, port, address, 10)
 
     def until(self, holds, what, seconds=SECONDS):
         deadline = time.monotonic() + seconds
@@ -146,14 +150,14 @@ def calico(name, pod, *rules):
 
 
 def test_without_policy_pods_reach_the_world(stage):
-    assert stage.connects("a")
-    assert stage.connects("b")
+    assert stage.reaches("a")
+    assert stage.reaches("b")
 
 
 def test_a_policy_of_kubernetes_is_enforced_on_its_pods_and_goes_again(stage):
     stage.cluster.apply(networking("closed", "a"))
     stage.until(lambda: not stage.connects("a"), "the policy closes the pod")
-    assert stage.connects("b")
+    assert stage.reaches("b")
     only = {"egress": [{"to": [{"ipBlock": {"cidr": f"{WORLD}/32"}}], "ports": [{"port": 443}]}]}
     stage.cluster.apply(networking("closed", "a", **only))
     stage.until(lambda: stage.connects("a"), "the rule opens the port")
@@ -169,7 +173,7 @@ def test_names_in_a_policy_of_the_cluster_are_learned_and_enforced(stage):
     stage.cluster.apply(calico("names", "a", dns, names))
     stage.until(lambda: not stage.connects("a", address="198.51.100.20"), "the policy is in force")
     assert [str(one) for one in resolve(stage.lab.pod("a").namespace, "api.example")] == ["198.51.100.20"]
-    assert stage.connects("a", address="198.51.100.20")
+    assert stage.reaches("a", address="198.51.100.20")
     assert not stage.connects("a", address="198.51.100.21")
 
 
@@ -177,7 +181,7 @@ def test_a_policy_that_the_server_refuses_changes_nothing(stage):
     rule = {"action": "Deny", "destination": {"domains": ["api.example"]}}
     done = stage.cluster.apply(calico("bad", "a", rule), check=False)
     assert "cannot be in a rule of another action than Allow" in done.stderr
-    assert stage.connects("a")
+    assert stage.reaches("a")
 
 
 def test_a_selector_that_only_the_agent_can_read_is_told_and_not_enforced(stage):
@@ -224,7 +228,7 @@ def test_a_server_that_goes_away_takes_no_policy_along_and_brings_what_was_misse
         (first, *_) = stage.conditions("StaleResource")
         assert "cannot ask the API server" in first["message"]
         assert not stage.connects("a")
-        assert stage.connects("b")
+        assert stage.reaches("b")
     finally:
         stage.cluster.start_server()
     stage.cluster.kubectl("delete", "networkpolicy", "closed", "-n", "prod")
@@ -244,7 +248,7 @@ def test_a_watch_broken_every_second_opens_and_closes_nothing(stage):
         started = time.monotonic()
         while time.monotonic() < started + 1:
             assert not stage.connects("a")
-            assert stage.connects("b")
+            assert stage.reaches("b")
     assert stage.agent.get("status")["counters"]["kubernetes_watches"] > lost + 20
     stage.cluster.kubectl("delete", "networkpolicy", "closed", "-n", "prod")
     stage.until(lambda: stage.connects("a"), "the deletion is not lost")
@@ -268,7 +272,7 @@ def test_a_token_that_ends_is_replaced_by_the_next_and_policy_stays(stage):
         (stage.cluster.scratch / "agent.kubeconfig").write_text(good)
     stage.agent.wait_until_ready(60)
     assert not stage.connects("a")
-    assert stage.connects("b")
+    assert stage.reaches("b")
 
 
 def test_a_compacted_history_loses_nothing(stage):
@@ -298,7 +302,7 @@ def test_a_permission_that_is_missing_is_named_and_policy_stays(stage):
 
         stage.until(lambda: "needs the verbs list and watch on networkpolicies.networking.k8s.io" in message(), "told")
         assert not stage.connects("a")
-        assert stage.connects("b")
+        assert stage.reaches("b")
     finally:
         stage.cluster.apply({**role, "metadata": {"name": "tidegate-node"}})
     stage.agent.wait_until_ready(60)

@@ -1,5 +1,8 @@
 """What a directory means when documents become invalid, valid, twofold or absent."""
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from policy.resources.metadata import ResourceKey
 from tidegate.store.entries import read_entries
 from tidegate.store.last_valid import LastValid, ProblemKind
@@ -227,3 +230,35 @@ def test_a_closed_policy_follows_its_document_and_stays_closed_when_that_says_no
     assert mended.source.namespace_selector == "all()"
     assert meaning.problems == ()
     assert rules_in_force(meaning, {"a.yaml": None}) == [None]
+
+
+class Plodding(LastValid):
+    """Looks at all files for each change."""
+
+    def _is_alone(self, file, entries):
+        return False
+
+
+CONTENTS = st.sampled_from(
+    (
+        None,
+        "",
+        tiers(x=1),
+        tiers(x=2),
+        tiers(y=1),
+        tiers(x="nope"),
+        tiers(x=1, y=2),
+        "kind: [",
+        admin(GOOD),
+        admin(UNKNOWN),
+    )
+)
+STEPS = st.lists(st.dictionaries(st.sampled_from(("a.yaml", "b.yaml", "c.yaml")), CONTENTS, max_size=3), max_size=8)
+
+
+@given(STEPS)
+def test_looking_only_at_what_changed_says_what_looking_at_everything_says(steps):
+    quick, plodding = LastValid(), Plodding()
+    for step in steps:
+        changed = {name: None if text is None else read_entries(name, text.encode()) for name, text in step.items()}
+        assert quick.take(changed) == plodding.take(changed)

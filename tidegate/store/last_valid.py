@@ -11,11 +11,13 @@
 Pure: takes entries, gives updates and problems. Places are compared as `file#index`, files in the order of their names.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from policy.errors import Fault
+from policy.resources.ip_pool import IPPool
 from policy.resources.metadata import Resource, ResourceKey
 from tidegate.store.entries import Entry
 from tidegate.store.pools import Pools
@@ -87,11 +89,20 @@ class LastValid:
     def __init__(self) -> None:
         self._files: dict[str, tuple[Entry, ...]] = {}
         self._in_force: dict[ResourceKey, _Place] = {}
+        self._claims: Counter[ResourceKey] = Counter()
+        """How many documents say, rightly or wrongly, that they are about a resource."""
         self.problems: tuple[Problem, ...] = ()
         """Everything that was wrong when last asked."""
 
     def take(self, changed: Mapping[str, tuple[Entry, ...] | None]) -> Changes:
-        """What follows from these files having these entries now; None for a file that is gone. Linear in all files."""
+        """What follows from these files having these entries now; None for a file that is gone.
+
+        Linear in all files; in those that changed where each holds one document, valid before and after, about a
+        resource that no other document is about. So it is with nearly all objects of a cluster.
+        """
+        keys = [entries[0].key for entries in changed.values() if entries]
+        if len(set(keys)) == len(keys) and all(self._is_alone(file, entries) for file, entries in changed.items()):
+            return Changes(tuple(self._quick(changed)), self.problems)
         for file, entries in changed.items():
             if entries is None:
                 self._files.pop(file, None)
@@ -103,9 +114,50 @@ class LastValid:
         closed = _closed(wanted, faulty)
         updates = tuple(self._updates(wanted))
         self._in_force = wanted
+        self._claims = Counter(key for _, entry in self._all() for key in _claimed(entry))
         problems = [*duplicates, *_problems(faulty, kept, closed)]
         self.problems = tuple(sorted(problems, key=lambda problem: (problem.file, problem.index, problem.path)))
         return Changes(updates, self.problems)
+
+    def _is_alone(self, file: str, entries: tuple[Entry, ...] | None) -> bool:
+        """Whether the change of a file concerns nothing but the one resource in it."""
+        before, after = self._files.get(file) or (), entries or ()
+        documents = (*before, *after)
+        keys = {entry.key for entry in documents}
+        if len(before) > 1 or len(after) > 1 or len(keys) > 1 or not all(map(_is_plain, documents)):
+            return False
+        key = next(iter(keys), None)
+        if key is None:
+            return True
+        place = self._in_force.get(key)
+        stands = place is not None and bool(before) and place.entry is before[0]
+        return stands and self._claims[key] == 1 if before else place is None and not self._claims[key]
+
+    def _quick(self, changed: Mapping[str, tuple[Entry, ...] | None]) -> Iterator[Update]:
+        """Takes over files that are alone; by key."""
+        told: dict[ResourceKey, Resource | None] = {}
+        for file, entries in changed.items():
+            before = self._files.pop(file, ())
+            if entries is not None:
+                self._files[file] = entries
+            if not entries:
+                for entry in before:
+                    told[self._forget(entry)] = None
+            for entry in entries or ():
+                if entry.resource is not None and self._is_news(file, entry, entry.resource):
+                    told[entry.resource.key] = entry.resource
+        return (Update(key, told[key]) for key in sorted(told))
+
+    def _forget(self, entry: Entry) -> ResourceKey:
+        assert entry.key is not None, "a valid document has a key"
+        del self._in_force[entry.key], self._claims[entry.key]
+        return entry.key
+
+    def _is_news(self, file: str, entry: Entry, resource: Resource) -> bool:
+        known = self._in_force.get(resource.key)
+        self._in_force[resource.key] = _Place(file, entry, resource)
+        self._claims[resource.key] = 1
+        return known is None or known.resource != resource
 
     def _all(self) -> Iterator[tuple[str, Entry]]:
         return ((file, entry) for file in sorted(self._files) for entry in self._files[file])
@@ -146,6 +198,17 @@ class LastValid:
                 yield Update(key, None)
             elif old is None or (old.resource is not new.resource and old.resource != new.resource):
                 yield Update(key, new.resource)
+
+
+def _is_plain(entry: Entry) -> bool:
+    """Valid, and no pool: whether one counts depends on the others."""
+    return entry.resource is not None and not isinstance(entry.resource, IPPool)
+
+
+def _claimed(entry: Entry) -> frozenset[ResourceKey]:
+    """Every resource that a document may be about."""
+    fallback = None if entry.fallback is None else entry.fallback.key
+    return frozenset(key for key in (entry.key, fallback) if key is not None)
 
 
 def _closed(wanted: dict[ResourceKey, _Place], faulty: Iterable[tuple[str, Entry]]) -> frozenset[int]:
