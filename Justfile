@@ -56,6 +56,10 @@ vm *PACKAGES: setup
 soak *ARGS: setup
     @{{python}} -m tests.soak {{ARGS}}
 
+# the scenarios about size and time at full length, with latencies as promised: on a machine that does nothing else (root)
+exact *ARGS: setup
+    EXACT_SCENARIOS=1 {{python}} -m pytest tests/scenarios -k "d38 or d46 or d48" {{ARGS}}
+
 # breed inputs for everything that reads what others write, guided by coverage, for so many seconds together
 fuzz SECONDS="600": setup
     uv sync -q --inexact --group fuzz

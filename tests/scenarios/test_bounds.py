@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.lab.scripted import Step
-from tests.scenarios.conftest import Stage
+from tests.scenarios.conftest import EXACT, Stage
 
-pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(300 if EXACT else 180)]
 
 
 def _elements(stage: Stage) -> int:
@@ -32,13 +32,13 @@ def _resident_kib(stage: Stage) -> int:
 
 
 def test_d38_names_that_change_with_every_answer_keep_a_steady_size(stage: Stage):
-    """50 new addresses a second with a TTL of 2 s: the sets hold two seconds' worth, and nothing else grows."""
+    """50 new addresses a second with a short TTL: the sets hold so many seconds' worth, and nothing else grows."""
     stage.permit("ep1", "*.d38.test", annotations={"dns.tidegate.io/ttl-floor": "0s"})
-    rate, ttl, lost = 50, 2, 0
+    rate, ttl, seconds, lost = (50, 5, 120, 0) if EXACT else (50, 2, 20, 0)
     sizes: list[int] = []
     grown_from = 0
     due = time.monotonic()
-    for number in range(rate * 20):
+    for number in range(rate * seconds):
         name, address = f"n{number % 50}.d38.test", f"2001:db8:1::38:{number:x}"
         stage.server.script(name, "AAAA", Step(answer=[f"{name} {ttl} AAAA {address}"]))
         stage.resolve("ep1", name, "AAAA")
@@ -100,6 +100,7 @@ def test_d48_ten_thousand_names_slow_no_answer_down(stage: Stage):
         return sorted(took)
 
     before = took_ms(0)
+    before_p99 = min(took_ms(batch)[296] for batch in range(1, 6)) if EXACT else 0.0
     for number in range(10_000):
         name = f"p{number}.d48.test"
         lines = [f"{name} 300 AAAA 2001:db8:1::4:{number * 4 + each:x}" for each in range(4)]
@@ -107,13 +108,17 @@ def test_d48_ten_thousand_names_slow_no_answer_down(stage: Stage):
         stage.resolve("ep1", name, "AAAA")
     assert _elements(stage) >= 40_000
 
+    if EXACT:
+        p99 = min(took_ms(batch)[296] for batch in range(6, 11))
+        assert p99 < 1.2 * before_p99, (before_p99, p99)
+        return
+
     def is_as_fast(batch: int) -> bool:
-        """Within a fifth on a machine that does nothing else."""
         after = took_ms(batch)
         return after[150] < before[150] * 1.5 + 0.5 and after[270] < before[270] * 2 + 2
 
     # Whoever works beside may slow one look down; ten thousand names would slow every one.
-    assert any(is_as_fast(batch) for batch in range(1, 9))
+    assert any(is_as_fast(batch) for batch in range(6, 14))
 
 
 def test_d57_a_neighbours_flood_of_names_forgets_only_its_own(stage: Stage):

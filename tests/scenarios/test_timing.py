@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.lab.scripted import Step
-from tests.scenarios.conftest import Stage
+from tests.scenarios.conftest import EXACT, Stage
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(180)]
 RESOLVE_THEN_CONNECT = 3000
@@ -118,7 +118,7 @@ def test_d46_a_neighbours_flood_of_denied_packets_delays_nobody(stage: Stage):
             flood.kill()
     assert _retransmitted(stage, pairs) == 0
     assert statistics.median(took) < 0.02
-    assert statistics.quantiles(took, n=100)[98] < 0.2  # 20 ms on a machine that does nothing else
+    assert statistics.quantiles(took, n=100)[98] < (0.02 if EXACT else 0.2)
     assert max(took) < 0.9
 
 
