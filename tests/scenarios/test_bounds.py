@@ -2,6 +2,7 @@
 
 import json
 import random
+import statistics
 import threading
 import time
 from pathlib import Path
@@ -75,6 +76,35 @@ def test_d40_an_endpoint_at_its_bound_keeps_what_it_has(stage: Stage):
     assert stage.reasons("ep1", told[-1]) == ["cap-endpoint", "not-open"]
     stage.until(lambda: _left_out(stage) == ["EndpointFull"], 10, "a condition says who is left out")
     assert stage.agent.log.read_text().count("names left out") - earlier == 1
+
+
+def test_a_learned_set_that_is_full_refuses_no_transaction_and_keeps_nobody_waiting(stage: Stage):
+    """400 addresses at a bound of 256; those that expire give their places to others."""
+    stage.run_agent(dnsLearnedSetSize=256)
+    stage.replace_packet_process()
+    stage.permit("ep1", "*.full.test")
+    stage.until(lambda: not _left_out(stage), 10, "nobody is left out")
+    names = [f"{number}.full.test" for number in range(8)]
+    for number, name in enumerate(names):
+        addresses = [f"2001:db8:1::f0:{number:x}:{each:x}" for each in range(50)]
+        ttl = 6 if number == 0 else 300
+        stage.server.script(name, "AAAA", Step(answer=[f"{name} {ttl} AAAA {each}" for each in addresses]))
+    before, told, took = stage.counters(), [], []
+    for name in names:
+        started = time.perf_counter()
+        told.append(stage.resolve("ep1", name, "AAAA"))
+        took.append(time.perf_counter() - started)
+    assert _in_kernel(stage) == _elements(stage) == 256
+    assert statistics.median(took) < 0.5
+    stage.until(lambda: _left_out(stage) == ["SetFull"], 10, "a condition says that the set is full")
+    stage.assert_passes("ep1", told[1][0])
+    assert stage.reasons("ep1", told[-1][0]) == ["cap-set", "not-open"]
+    stage.until(lambda: _elements(stage) == 206, 20, "what has expired is forgotten")
+    assert len(stage.resolve("ep1", names[-1], "AAAA")) == 50
+    stage.assert_passes("ep1", told[-1][0])
+    after = stage.counters()
+    assert after["cap-set"] - before.get("cap-set", 0) == 400 - 256
+    assert all(after.get(name, 0) == before.get(name, 0) for name in ("program-failed", "kernel-set-full"))
 
 
 def _left_out(stage: Stage) -> list[str]:
