@@ -8,13 +8,13 @@ for those that the kernel could not hand over, and the socket says how many thes
 control process has fetched them; nothing makes records of them on the verdict path.
 """
 
-from binascii import b2a_base64
+from binascii import a2b_base64, b2a_base64
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, Final, final
 
-from nfq.log_messages import LoggedPacket
+from nfq.log_messages import LoggedPacket, LogOrigin
 from nfq.nflog import LOG_LIMIT
 from nfq.queue import BATCH_LIMIT
 from nfq.supervise import SupervisedLog, SupervisedQueue
@@ -59,6 +59,8 @@ class LoggedPackets:
         self._confirmed = 0
         self._losses_before = 0
         self._life = f"{clock.wall():.6f}"
+        self._base = dict.fromkeys(self._own_counts(), 0)
+        """What a predecessor has counted in the same life."""
 
     def take(self, now: Instant) -> None:
         """Gives the waiting packets, or some of them, their verdicts."""
@@ -112,6 +114,30 @@ class LoggedPackets:
             "life": self._life,
             "last": self._confirmed + len(found),
             "more": len(found) == PAGE,
+            **self._counts(),
+        }
+
+    def left(self) -> dict[str, Any]:
+        """Everything that a successor must know so that its copies go on from these, none lost and none told twice."""
+        copies = [_shown(*each) for each in self._copies]
+        return {"life": self._life, "confirmed": self._confirmed, "counts": self._counts(), "copies": copies}
+
+    def take_over(self, left: Mapping[str, Any]) -> None:
+        """Goes on from what a predecessor has left, before anything comes.
+
+        Raises:
+            ValueError, KeyError, TypeError: that is not what one leaves.
+        """
+        copies = [read_copy(each) for each in left["copies"]]
+        base = {name: int(left["counts"][name]) for name in self._base}
+        self._confirmed, self._life, self._base = int(left["confirmed"]), str(left["life"]), base
+        self._copies.extend(copies[: self._max_copies])
+
+    def _counts(self) -> dict[str, int]:
+        return {name: count + self._base[name] for name, count in self._own_counts().items()}
+
+    def _own_counts(self) -> dict[str, int]:
+        return {
             "lost": self.losses,
             "unread": self.unread,
             "dropped": self.dropped,
@@ -128,8 +154,20 @@ class LoggedPackets:
         self._copies.extend([(at, copy) for copy in copies[:room]])
 
 
+def read_copy(copy: Sequence[Any]) -> tuple[WallInstant, LoggedPacket]:
+    """A copy of a page, and when it was read.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    at, prefix, mark, in_index, out_index, mac, payload = copy
+    origin = LogOrigin(
+        prefix=prefix.encode(), mark=mark, in_index=in_index, out_index=out_index, mac=bytes.fromhex(mac)
+    )
+    return WallInstant(at), LoggedPacket(memoryview(a2b_base64(payload)), origin, None)
+
+
 def _shown(at: WallInstant, copy: LoggedPacket) -> list[Any]:
-    """As `tidegate.packetlog.fetcher` reads it."""
     origin = copy.origin
     return [
         at,

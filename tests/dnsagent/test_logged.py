@@ -1,5 +1,7 @@
 """Packets that wait for their records: each gets one verdict, and none passes with a copy lost where that is refused."""
 
+import json
+
 import pytest
 
 from dnsagent.logged import PAGE, LoggedPackets
@@ -136,6 +138,30 @@ def test_a_page_is_given_until_it_is_confirmed_and_a_number_of_another_life_conf
     assert stage.page(PAGE, life="another") == first
     assert len(stage.page(first["last"])["copies"]) == 1
     assert stage.page(first["last"] + 1)["copies"] == []
+
+
+def test_a_successor_goes_on_with_the_copies_and_the_counts(stages):
+    before, after = stages(), stages()
+    before.connect(1, b"a", b"b", b"c")
+    before.take()
+    first = before.page()
+    before.page(2, life=first["life"])  # two are told of
+    before.logs[-1].miss(4)
+    left = json.loads(json.dumps(before.logged.left()))
+    after.logged.take_over(left)
+    after.connect(2, b"d")
+    after.take()
+    page = after.page(2, life=first["life"])
+    assert [copy[1] for copy in page["copies"]] == ["c", "d"]
+    assert (page["last"], page["received"], page["lost"], page["life"]) == (4, 2, 4, first["life"])
+
+
+@pytest.mark.parametrize("left", [{}, {"copies": [[1]]}, {"copies": [], "counts": {}}, [], None, {"copies": [None]}])
+def test_what_nobody_has_left_is_refused_whole(stages, left):
+    stage = stages()
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        stage.logged.take_over(left)
+    assert stage.page()["copies"] == []
 
 
 def test_without_a_queue_nothing_is_done(stages):

@@ -8,6 +8,7 @@ It starts without a control process, from the last snapshot: after a crash of bo
 """
 
 import gc
+import json
 import resource
 import secrets
 import signal
@@ -28,6 +29,7 @@ from dnsagent.journal import Journal, read_journal
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Learner
 from dnsagent.link import LinkError, LinkServer, is_listening
+from dnsagent.logged import LoggedPackets
 from dnsagent.named.connections import NamedConnections
 from dnsagent.named.reset_sender import ResetSender
 from dnsagent.named.verdicts import Refusal
@@ -53,6 +55,7 @@ from reconcile.instant import Instant
 from tidegate.agent import handover
 
 SNAPSHOT, JOURNAL, GRACE, SOCKET = "snapshot.json", "names.journal", "grace.times", "packets.sock"
+COPIES = "logged.copies"
 ANSWER_QUEUE_LENGTH = 8192
 """A pause of the process of 100 ms at 50,000 answers a second overflows nothing; what overflows passes unlearned."""
 DENIED_QUEUE_LENGTH = 2048
@@ -75,6 +78,8 @@ class PacketProcess:
     server: LinkServer
     writer: ElementWriter
     desk: Desk
+    copies: Path
+    """Where copies of Log rules that nobody has fetched wait for the next process."""
 
     def run(self) -> None:
         """Serves until SIGTERM, SIGINT or the command `stop`; at the command `succeed` another program goes on.
@@ -94,6 +99,7 @@ class PacketProcess:
             gc.enable()
             self.server.close()
             self.writer.close()
+            _leave_copies(self.loop.logged, self.copies)
         if self.desk.successor:
             handover.leave(self.desk.successor, self.loop.readers)
 
@@ -144,7 +150,8 @@ def build(
         learner.note_lost_queries(0, clock.now())  # what was asked of the predecessor is answered to us
     desk = Desk(loop, program_version(), interceptor, proxy, grace)
     server = LinkServer(state / SOCKET, poller, desk.handle)
-    return PacketProcess(loop=loop, writer=writer, server=server, desk=desk)
+    _take_over_copies(loop.logged, state / COPIES)
+    return PacketProcess(loop=loop, writer=writer, server=server, desk=desk, copies=state / COPIES)
 
 
 def open_readers(snapshot: Snapshot, features: Features, now: Instant, left: dict[str, int]) -> Readers:
@@ -188,6 +195,27 @@ def open_readers(snapshot: Snapshot, features: Features, now: Instant, left: dic
         copies=log(handover.COPIES, copies) if holds_logged else None,
         logged=queue(handover.LOGGED, logged) if holds_logged else None,
     )
+
+
+def _leave_copies(logged: LoggedPackets, path: Path) -> None:
+    left = logged.left()
+    if not left["copies"]:
+        return
+    try:
+        path.write_text(json.dumps(left))
+    except OSError as error:
+        log.warning("copies of Log rules are lost", count=len(left["copies"]), reason=str(error))
+
+
+def _take_over_copies(logged: LoggedPackets, path: Path) -> None:
+    """Once: who ends without leaving any must not have them told again."""
+    try:
+        logged.take_over(json.loads(path.read_text()))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        log.warning("copies of Log rules not read", path=str(path), reason=str(error))
+    path.unlink(missing_ok=True)
 
 
 def _suspect(endpoint: str, domain: str, score: int) -> None:

@@ -1,12 +1,10 @@
 """Fetches what Log rules copied from the packet process, which reads it where packets wait for their records."""
 
-from binascii import a2b_base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, final
 
 from dnsagent.link import LinkError
-from nfq.log_messages import LoggedPacket, LogOrigin
-from reconcile.instant import WallInstant
+from dnsagent.logged import read_copy
 from tidegate.packetlog.reader import Taken
 from tidegate.packetlog.unseen import Unseen
 
@@ -57,7 +55,7 @@ class LogFetcher:
                 break
             self.error = ""
             self._note(page)
-            found += [_read(each) for each in page["copies"]]
+            found += [read_copy(each) for each in page["copies"]]
             if not page["copies"]:
                 break
         self._unseen.look(came, self._total("received") if self._life else None)
@@ -97,12 +95,3 @@ class LogFetcher:
                 self._before[name] += self._counts[name]
         self._counts = {name: int(page[name]) for name in _COUNTS}
         self._life, self._last = str(page["life"]), int(page["last"])
-
-
-def _read(copy: Sequence[Any]) -> Taken:
-    """As `dnsagent.logged` writes it."""
-    at, prefix, mark, in_index, out_index, mac, payload = copy
-    origin = LogOrigin(
-        prefix=prefix.encode(), mark=mark, in_index=in_index, out_index=out_index, mac=bytes.fromhex(mac)
-    )
-    return WallInstant(at), LoggedPacket(memoryview(a2b_base64(payload)), origin, None)
