@@ -180,6 +180,7 @@ class Cluster:
         context = ssl.create_default_context(cafile=str(self.scratch / "certs/apiserver.crt"))
         with self.namespace.entered():
             raw = socket.create_connection(("127.0.0.1", PORTS[2]), timeout=30)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = http.client.HTTPSConnection("127.0.0.1", PORTS[2], context=context)
         headers = [("Authorization", f"Bearer {token}"), ("Content-Type", "application/json")]
         if caller is not None:
