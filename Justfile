@@ -74,6 +74,18 @@ turnover HOURS="24" *ARGS: setup
 names *ARGS: setup
     {{python}} -m bench.names {{ARGS}}
 
+# answers a second, processor time and latency beside dnsmasq, smartdns and unbound, in one run (root)
+bench *ARGS: setup
+    {{python}} -m bench.dns {{ARGS}}
+
+# 1,000 policies on 100 endpoints: cold start, one change, packets, connections (root)
+bench-scale *ARGS: setup
+    {{python}} -m bench.scale {{ARGS}}
+
+# how cost grows from 1,000 to 10,000 policies (root)
+bench-growth *ARGS: setup
+    {{python}} -m bench.growth {{ARGS}}
+
 # connections a second with and without Log rules, and the records of 100,000 of them (root)
 bench-logs *ARGS: setup
     {{python}} -m bench.logs {{ARGS}}
