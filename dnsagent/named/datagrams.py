@@ -23,9 +23,11 @@ from reconcile.instant import Instant
 if TYPE_CHECKING:
     from dnsagent.named.quic import QuicGreeting
 
-MAX_READ_PER_SECOND: Final = 500
-"""Datagrams of one workload: opening one takes 0.1 ms, and DNS answers of others wait meanwhile. More are dropped;
+MAX_READ_PER_SECOND: Final = 200
+"""Datagrams of one workload: reading one takes 0.2 ms, and DNS answers of others wait meanwhile. More are dropped;
 clients send again."""
+MAX_READ_BY_ALL: Final = 1000
+"""Of all workloads together: a fifth of a second's work in a second."""
 
 
 class NamedDatagrams:
@@ -39,6 +41,7 @@ class NamedDatagrams:
         self._second = 0
         self._read: Counter[bytes] = Counter()
         """In this second, by source."""
+        self._read_by_all = 0
 
     def prepare(self) -> None:
         """Loads what reads QUIC, if a rule wants that: nobody's first datagram is to wait for a library."""
@@ -93,8 +96,12 @@ class NamedDatagrams:
         if int(now) != self._second:
             self._second = int(now)
             self._read.clear()
+            self._read_by_all = 0
+        if self._read[source] >= MAX_READ_PER_SECOND or self._read_by_all >= MAX_READ_BY_ALL:
+            return False
         self._read[source] += 1
-        return self._read[source] <= MAX_READ_PER_SECOND
+        self._read_by_all += 1
+        return True
 
     def _hold(self, packet: HeldPacket, flow: Flow, now: Instant) -> None:
         until = Instant(now + self._learner.plan.snapshot.max_named_hold_seconds)

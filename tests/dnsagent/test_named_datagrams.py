@@ -147,10 +147,10 @@ def test_who_greets_too_often_is_heard_later(bench):
 
 
 def test_held_datagrams_have_a_bound_of_their_workload(bench):
-    for start in range(0, MAX_HELD_PER_ENDPOINT + 1, 400):
+    first, ports = halves()[0], range(2000, 2000 + MAX_HELD_PER_ENDPOINT + 1)
+    for start in range(0, len(ports), MAX_READ_PER_SECOND):
         bench.stage.now += 1
-        first = halves()[0]
-        bench.come(*(sent(first, 2000 + port) for port in range(start, min(start + 400, MAX_HELD_PER_ENDPOINT + 1))))
+        bench.come(*(sent(first, port) for port in ports[start : start + MAX_READ_PER_SECOND]))
     assert bench.reasons() == ["cap-held"]
     assert len(bench.named) <= MAX_FLOWS_PER_ENDPOINT
 

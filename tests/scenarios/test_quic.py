@@ -133,6 +133,8 @@ def test_without_leave_all_udp_is_refused(stage: Stage, server: Server):
         with pytest.raises(OSError, match=REFUSED):
             client.recv(100)
         assert server.heard[client.getsockname()[1]] == 0
+    told = stage.agent.call("explain", "--from", "test/ep1", "--to", f"{address}:{PORT}/UDP", "-o", "json", check=False)
+    assert "it is refused, but for QUIC" in told.stdout
 
 
 def test_half_a_greeting_reaches_nobody(stage: Stage, server: Server):

@@ -29,6 +29,11 @@ AskPackets = Callable[..., Mapping[str, Any]]
 
 _MAX_ADDRESSES = 16
 """Of one name: more are not explained one by one."""
+_TCP = 6
+_WHAT_NAMES = "its data pass when the connection has named an allowed name (TLS SNI, HTTP Host)"
+_WHAT_ELSE_NAMES = (
+    "it is refused, but for QUIC that has named an allowed name, where the policy has that read (sni-quic)"
+)
 _MAX_ENDED = 10
 """Ended connections that are told."""
 
@@ -148,7 +153,7 @@ class _Explainer:
             "ip": str(address),
             **{name: value for name, value in answer.document(None).items() if name != "id"},
             "names": [dict(entry) for entry in reply["told"]],
-            "reasons": list(self._reasons(answer, reply)),
+            "reasons": list(self._reasons(answer, reply, packet)),
             "ended": list(self._ended(packet)),
         }
 
@@ -167,7 +172,7 @@ class _Explainer:
 
     # --- reasons ---
 
-    def _reasons(self, answer: Answer, reply: Mapping[str, Any]) -> Iterator[JSONObject]:
+    def _reasons(self, answer: Answer, reply: Mapping[str, Any], packet: Packet) -> Iterator[JSONObject]:
         """What names have to do with it, the decisive first."""
         if "failure" in reply:
             yield _reason("packet-process-silent", f"what is known of names cannot be told: {reply['failure']}")
@@ -177,9 +182,7 @@ class _Explainer:
             refusal = reply["refusal"]
             yield _reason(refusal["reason"], f"an answer that gave {refusal['name']} this address was refused")
         if answer.egress.is_allowed and answer.egress.must_name:
-            yield _reason(
-                "must-name", "its data pass when the connection has named an allowed name (TLS SNI, HTTP Host)"
-            )
+            yield _reason("must-name", _WHAT_NAMES if packet.protocol == _TCP else _WHAT_ELSE_NAMES)
         yield from map(self._told, reply["told"])
         if not answer.egress.is_allowed and not any(entry["own"] for entry in reply["told"]):
             yield self._never_resolved()
