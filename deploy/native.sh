@@ -10,7 +10,7 @@ MODULES="
   dnsagent/aliases.py dnsagent/codec.py dnsagent/chain.py dnsagent/match.py dnsagent/queries.py dnsagent/tap.py dnsagent/histogram.py dnsagent/guard.py dnsagent/cache.py
   dnsagent/element_table.py dnsagent/left_out.py dnsagent/places.py dnsagent/learn.py dnsagent/plan.py dnsagent/hold.py dnsagent/denied.py
   dnsagent/kernel_sets.py dnsagent/journal.py dnsagent/poller.py dnsagent/packet_loop.py
-  dnsagent/framing.py dnsagent/relay.py dnsagent/forward/messages.py dnsagent/forward/store.py
+  dnsagent/framing.py dnsagent/segments.py dnsagent/relay.py dnsagent/forward/messages.py dnsagent/forward/store.py
   dnsagent/forward/questions.py dnsagent/forward/lists.py dnsagent/forward/tunnels.py dnsagent/forward/zones.py
   dnsagent/forward/forwarder.py
   nfq/held.py nfq/holder.py nfq/packet.py nfq/queue_messages.py nfq/raw.py nfq/log_messages.py nfq/nflog.py

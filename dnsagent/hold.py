@@ -5,8 +5,11 @@
     write: one transaction; acknowledged; then one verdict for all
 
 In the modes that do not hold answers, copies of them come by the query log and are learned as fast as they come.
+
+Over TCP only the host's own conversations come this way: the segment that completes an answer waits like a datagram.
 """
 
+from builtins import memoryview  # noqa: A004 - mypyc looks the annotation up in the module
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
@@ -14,6 +17,7 @@ from typing import Final, NamedTuple
 from dnsagent.denied import DeniedPackets
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.learn import Element, Learner, Packet
+from dnsagent.segments import PassingStreams
 from nfq.held import ACCEPT, HeldPacket
 from nfq.holder import Holder
 from nfq.log_messages import LoggedPacket
@@ -51,6 +55,7 @@ class AnswerPath:
         self._watched: list[Packet] = []
         """Answers among the copies, to be learned after those that are held."""
         self._holder = Holder(limit=MAX_DELAYED, at_deadline=ACCEPT)
+        self._streams = PassingStreams(counters)
 
     def take(self, batch: Iterable[HeldPacket], copies: Iterable[LoggedPacket], now: Instant) -> None:
         """Judges the answers of a batch. Verdicts follow by its end.
@@ -63,11 +68,12 @@ class AnswerPath:
         self._unread = copies
         for packet in batch:
             datagram = udp_datagram(packet.payload)
-            if datagram is None:
-                self._counters["no-datagram"] += 1
-                continue
-            packets.append(_answer(datagram))
-            held.append(packet)
+            if datagram is not None:
+                packets.append(_answer(datagram))
+                held.append(packet)
+            elif said := self._hear_answers(packet.payload):
+                packets += said
+                held.append(packet)
         is_delayed = self._learner.plan.snapshot.learn_delay_seconds > 0
         if is_delayed or not packets:
             self._catch_up(now)
@@ -108,12 +114,34 @@ class AnswerPath:
         watched, self._watched = self._watched, []
         return watched
 
+    def _hear_answers(self, segment: memoryview) -> list[Packet]:
+        """The answers that a held segment completes; without any it need not wait."""
+        heard = self._streams.hear(segment, self._learner.plan.servers)
+        if heard is None:
+            self._counters["no-datagram"] += 1
+            return []
+        return heard.packets if heard.is_answer else []
+
+    def _note_segment(self, segment: memoryview, now: Instant) -> list[Packet]:
+        """Remembers the queries that a copied segment completes, or gives back the answers."""
+        heard = self._streams.hear(segment, self._learner.plan.servers)
+        if heard is None:
+            self._counters["no-datagram"] += 1
+            return []
+        if heard.is_answer:
+            return heard.packets
+        for question in heard.packets:
+            self._learner.note_query(question, now)
+        return []
+
     def _note_copies(self, copies: Iterable[LoggedPacket], now: Instant) -> list[Packet]:
         """Remembers queries; gives back the answers among the copies, which nobody holds."""
         answers = []
         for copy in copies:
             datagram = udp_datagram(copy.payload)
-            if datagram is None or len(datagram.payload) < 3:
+            if datagram is None:
+                answers += self._note_segment(copy.payload, now)
+            elif len(datagram.payload) < 3:
                 self._counters["no-datagram"] += 1
             elif datagram.payload[2] & _RESPONSE_BIT:
                 answers.append(_answer(datagram))

@@ -204,7 +204,8 @@ class Interceptor:
         client.setblocking(False)  # noqa: FBT003 - the standard library's own
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            server = connect_as(source, target, self._learner.plan.snapshot.agent_mark, self._ports)
+            marks = self._learner.plan.snapshot
+            server = connect_as(source, target, marks.agent_mark, self._ports, marks.repeated_mark)
         except OSError:
             self._refuse(client, "tcp-upstream-failed")
             return

@@ -135,10 +135,10 @@ def original_destination(connection: socket.socket) -> tuple[str, int]:
     return socket.inet_ntop(connection.family, address), port
 
 
-def connect_as(source: str, target: tuple[str, int], mark: int, ports: Iterator[int]) -> socket.socket:
+def connect_as(source: str, target: tuple[str, int], mark: int, ports: Iterator[int], own_mark: int) -> socket.socket:
     """Begins to connect from that address and the next free port; its packets carry the mark.
 
-    A target on this host sees the host's own address: it would answer to the other past us.
+    A target on this host sees the host's own address, and `own_mark`: it would answer to the other past us.
 
     Raises:
         OSError: it cannot be tried.
@@ -147,7 +147,9 @@ def connect_as(source: str, target: tuple[str, int], mark: int, ports: Iterator[
     made = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not is_local(target[0]):
+        if is_local(target[0]):
+            made.setsockopt(socket.SOL_SOCKET, _SO_MARK, own_mark)
+        else:
             made.setsockopt(socket.SOL_SOCKET, _SO_MARK, mark)
             _make_transparent(made)
             _bind(made, source, ports)

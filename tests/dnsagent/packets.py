@@ -18,8 +18,17 @@ def udp(source: str, source_port: int, destination: str, destination_port: int, 
     return ip(source, destination, 17, body)
 
 
+def tcp(
+    source: str, source_port: int, destination: str, destination_port: int, payload: bytes,
+    sequence: int = 1, flags: int = 0x18,
+) -> bytes:  # fmt: skip
+    """A segment; by default with data to be read (PSH and ACK)."""
+    head = struct.pack("!HHIIBBHHH", source_port, destination_port, sequence, 1, 0x50, flags, 1000, 0, 0)
+    return ip(source, destination, 6, head + payload)
+
+
 def syn(destination: str, source: str = CLIENT, port: int = 50_000, destination_port: int = 443) -> bytes:
-    return ip(source, destination, 6, struct.pack("!HHIIBBHHH", port, destination_port, 1, 0, 0x50, 2, 1000, 0, 0))
+    return tcp(source, port, destination, destination_port, b"", flags=2)
 
 
 def dns_query(payload: bytes, client: str = CLIENT, port: int = PORT, server: str = SERVER) -> bytes:

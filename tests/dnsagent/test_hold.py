@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from dnsagent.denied import DeniedPackets
+from dnsagent.framing import frame
 from dnsagent.hold import AnswerPath
 from dnsagent.kernel_sets import KernelSets
 from dnsagent.queries import LIFE_SECONDS
@@ -12,8 +13,8 @@ from nfq.fake import FakeKernel, FakeQueue
 from nfq.log_messages import LoggedPacket, LogOrigin
 from nfq.queue import QueueSettings
 from nft.errors import NftError
-from tests.dnsagent.packets import dns_answer, dns_query, udp
-from tests.dnsagent.stage import CLIENT6, POINTER, A, Stage, answer, query, record, rule
+from tests.dnsagent.packets import dns_answer, dns_query, tcp, udp
+from tests.dnsagent.stage import CLIENT, CLIENT6, POINTER, PORT, SERVER, A, Stage, answer, query, record, rule
 
 ADDRESS = "198.51.100.10"
 ANSWER = dns_answer(answer("a.test", record(POINTER, A, 60, ADDRESS)))
@@ -72,6 +73,33 @@ def test_the_copies_are_read_before_the_answers_are_judged(bench):
     bench.come(ANSWER, copies=(QUERY,))
     assert bench.stage.is_open(ADDRESS)
     assert bench.passed() == [ANSWER]
+
+
+def test_over_tcp_the_segment_that_completes_an_answer_waits_and_no_other(bench):
+    stream = frame(answer("a.test", record(POINTER, A, 60, ADDRESS)))
+    first = tcp(SERVER, 53, CLIENT, PORT, stream[:30], sequence=1)
+    last = tcp(SERVER, 53, CLIENT, PORT, stream[30:], sequence=31)
+    asked = tcp(CLIENT, PORT, SERVER, 53, frame(query("a.test")), sequence=9)
+    bench.come(first, copies=(asked,))
+    assert (bench.passed(), bench.stage.is_open(ADDRESS)) == ([first], False)
+    bench.come(last, copies=(asked,))
+    assert bench.stage.is_open(ADDRESS)
+    assert (bench.writer.batches, bench.writer.verdicts_before, bench.passed()) == ([1], [1], [first, last])
+
+
+def test_over_tcp_an_answer_that_nobody_asked_for_passes_and_opens_nothing(bench):
+    stream = frame(answer("a.test", record(POINTER, A, 60, ADDRESS)))
+    segment = tcp(SERVER, 53, CLIENT, PORT, stream)
+    bench.come(segment)
+    assert (bench.passed(), bench.stage.is_open(ADDRESS)) == ([segment], False)
+    assert bench.counters["unsolicited"] == 1
+
+
+def test_over_tcp_copies_of_answers_teach_as_well(bench):
+    asked = tcp(CLIENT, PORT, SERVER, 53, frame(query("a.test")))
+    told = tcp(SERVER, 53, CLIENT, PORT, frame(answer("a.test", record(POINTER, A, 60, ADDRESS))))
+    bench.come(copies=(asked, told))
+    assert bench.stage.is_open(ADDRESS)
 
 
 def test_the_element_is_in_the_kernel_before_the_answer_goes(bench):

@@ -40,11 +40,18 @@ def answered(rules, **fields):
     )
 
 
-def test_a_question_is_shown_and_its_answer_waits():
+@pytest.mark.parametrize("protocol", [6, 17])
+def test_a_question_is_shown_and_its_answer_waits(protocol):
     table = render_table(node(), SETTINGS)
-    question = asked(table)
+    question = asked(table, protocol=protocol)
     assert (question.end, question.logs, question.ct_mark) == (End.ACCEPT, ("group 3",), ASKED)
-    assert answered(table).queue == SETTINGS.answer_queue
+    assert answered(table, protocol=protocol).queue == SETTINGS.answer_queue
+
+
+def test_over_tcp_nothing_is_read_where_that_is_switched_off():
+    table = render_table(node(), replace(SETTINGS, reads_host_tcp=False))
+    question = asked(table, protocol=6)
+    assert (question.logs, question.ct_mark, answered(table, protocol=6).end) == ((), 0, End.ACCEPT)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,7 @@ def test_a_question_is_shown_and_its_answer_waits():
     [
         {"destination": ip_address("192.0.2.54")},
         {"destination_port": 54},
-        {"protocol": 6},
+        {"protocol": 132},
         {"mark": SETTINGS.agent_mark},
         {"mark": SETTINGS.repeated_mark},
     ],

@@ -1,6 +1,7 @@
 """Scenario D76: names for the node's own processes, under host endpoints; what the agent asks itself opens nothing."""
 
 import json
+import socket
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from tests.lab.scripted import ScriptedServer, Step, ask
+from tests.lab.scripted import ScriptedServer, Step, ask, ask_stream, framed_query, read_reply, stream_client
 from tests.lab.wire import Wire
 from tests.scenarios.hosts import EVERYTHING, NODE, OPEN_PODS, UPLINK, HostStage, host_endpoint, policy, staged, tcp
 from tidegate.demo.client import connect
@@ -29,9 +30,9 @@ class Names:
     wire: Wire
 
     def permit(self, *domains, **annotations):
-        """The host may send TCP to these names, port 80, and nothing else but to failsafe ports."""
+        """The host may send TCP to these names, port 80, to any server of DNS, and nothing else but to failsafe ports."""
         allowed = tcp(80, domains=list(domains))
-        document = policy(types=["Egress"], egress=[allowed])
+        document = policy(types=["Egress"], egress=[allowed, tcp(53)])
         document["metadata"]["annotations"] = {f"dns.tidegate.io/{key}": value for key, value in annotations.items()}
         self.stage.enforce(OPEN_PODS, host_endpoint(), document)
 
@@ -62,6 +63,7 @@ def _names():
         server = ScriptedServer()
         stack.enter_context(server.running(stage.lab.world))
         stack.enter_context(server.running(stage.lab.node))
+        stack.enter_context(server.streaming(stage.lab.world))
         yield Names(stage, server, stack.enter_context(Wire(stage.lab.world, "uplink")))
 
 
@@ -114,6 +116,36 @@ def test_a_stub_on_a_loopback_address_is_a_server_like_others(names):
     names.permit("stub.test")
     assert names.resolve("stub.test", server="127.0.0.53") == [address]
     names.passes(address)
+
+
+@BOTH
+def test_answers_over_tcp_open_as_well(names, version):
+    name, found = f"long-{version}.test", [FAR[version].format(number) for number in (70, 71)]
+    kind = {4: "A", 6: "AAAA"}[version]
+    records = [f"{name} 60 {kind} {each}" for each in found]
+    names.server.script(name, kind, Step(truncated=True, only_over="UDP"), Step(answer=records, segments=(1, 7, 20)))
+    names.permit(name)
+    assert names.resolve(name, version) == []
+    names.denied(found[0])
+    (reply,) = ask_stream(names.stage.lab.node, name, qtype=kind, server=SERVERS[version])
+    assert [str(each.rdata) for each in reply.rr] == found
+    for address in found:
+        names.passes(address)
+
+
+def test_no_first_packet_is_lost_over_tcp_either(names):
+    """One connection, the server's stream cut into small pieces, each name asked when the one before has been used."""
+    names.permit("*.stream.test")
+    for number in range(80, 90):
+        names.server.address(f"n{number}.stream.test", FAR[4].format(number))
+    with stream_client(names.stage.lab.node, SERVERS[4]) as client:
+        client.settimeout(5)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 88)
+        client.connect((SERVERS[4], 53))
+        for number in range(80, 90):
+            client.sendall(framed_query(f"n{number}.stream.test", "A", number))
+            assert [str(each.rdata) for each in read_reply(client).rr] == [FAR[4].format(number)]
+            names.passes(FAR[4].format(number))
 
 
 def test_what_another_server_says_opens_nothing(names):

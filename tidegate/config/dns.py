@@ -131,7 +131,8 @@ class DNSSettings:
     dns_read_tcp: bool = knob(
         "dnsReadTCP", _DNS, kinds.boolean(), True,
         "Take over the workloads' TCP connections to trusted servers, message by message, so that answers too long for "
-        "UDP are learned as well. Without it, or where the kernel has no tproxy, they pass unread.",
+        "UDP are learned as well. Without it, or where the kernel has no tproxy, they pass unread. Those of the host's "
+        "own processes, under rules by names, are read as they pass, with or without tproxy.",
     )  # fmt: skip
     dns_intercept_port: int = knob(
         "dnsInterceptPort", _DNS, kinds.integer(1, 65535), 15053,

@@ -6,7 +6,7 @@
 Questions are seen before destination NAT and answers behind what undoes it, as the processes see them. A stub on a
 loopback address is a server like others. What the packet process itself asks is left alone, with its answers: it has a
 mark (the agent's in a workload's name; in its own that of held packets, which nothing else looks at here), so that its
-connections are never marked. Only UDP is read.
+connections are never marked. Over TCP each packet of the connection comes by: the learner puts the streams together.
 
 The mark is one of the connection. No packet of another connection pays more than the look at it.
 """
@@ -19,7 +19,7 @@ from tidegate.render.family import FAMILIES
 from tidegate.render.fragment import Fragment
 from tidegate.render.settings import RenderSettings
 
-_UDP = 17
+_TCP, _UDP = 6, 17
 _HOOKS = {names.DNS_OUTPUT: Hook("filter", "output", -150), names.DNS_INPUT: Hook("filter", "input", 110)}
 
 
@@ -38,7 +38,7 @@ def _questions(settings: RenderSettings) -> tuple[Rule, ...]:
     return tuple(
         Rule(
             (
-                Compare(Field.L4PROTO, Op.EQ, _UDP),
+                Compare(Field.L4PROTO, Op.EQ, protocol),
                 expr.MarkBits(settings.agent_mark | settings.repeated_mark, Op.EQ, 0),
                 Compare(Field.CT_DIRECTION, Op.EQ, "original"),
                 Lookup((family.destination, Field.DPORT), names.servers(family.version)),
@@ -47,6 +47,7 @@ def _questions(settings: RenderSettings) -> tuple[Rule, ...]:
             ),
             "DNS query of the host",
         )
+        for protocol in _protocols(settings)
         for family in FAMILIES
     )
 
@@ -57,7 +58,7 @@ def _answers(settings: RenderSettings) -> tuple[Rule, ...]:
     return tuple(
         Rule(
             (
-                Compare(Field.L4PROTO, Op.EQ, _UDP),
+                Compare(Field.L4PROTO, Op.EQ, protocol),
                 ConnectionMarkBits(settings.asked_mark, Op.EQ, settings.asked_mark),
                 Compare(Field.CT_DIRECTION, Op.EQ, "reply"),
                 Lookup((family.source, Field.SPORT), names.servers(family.version)),
@@ -65,5 +66,10 @@ def _answers(settings: RenderSettings) -> tuple[Rule, ...]:
             ),
             "DNS answer to the host",
         )
+        for protocol in _protocols(settings)
         for family in FAMILIES
     )
+
+
+def _protocols(settings: RenderSettings) -> tuple[int, ...]:
+    return (_UDP, _TCP) if settings.reads_host_tcp else (_UDP,)

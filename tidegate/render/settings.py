@@ -28,6 +28,8 @@ class RenderSettings:
     """Where that listener is, on the loopback addresses."""
     reads_tcp: bool = True
     """DNS over TCP is taken over. Without a listener such connections pass as they are."""
+    reads_host_tcp: bool = True
+    """DNS over TCP of the host's own processes is read as it passes; that needs no `tproxy`."""
     forwards: bool = True
     """Workloads can have their questions answered by the forwarder: the kernel can hand them over."""
     closes_without_forwarder: bool = False
@@ -164,6 +166,7 @@ def from_configuration(
         agent_mark=agent_mark,
         intercept_port=settings.dns_intercept_port,
         reads_tcp=settings.dns_read_tcp,
+        reads_host_tcp=settings.dns_read_tcp,
         closes_without_forwarder=settings.dns_proxy_fail_closed,
         closes_without_learner=settings.dns_fail_closed,
         host_mark=host_mark,
