@@ -29,10 +29,15 @@ class RulePlan:
     allows_missing: bool = False
     refuses_ech: bool = False
     reads_quic: bool = False
+    doors: tuple[tuple[int, int, int], ...] = ()
     grace4: str = ""
     """The set that the kernel's rules fill; "" without grace."""
     grace6: str = ""
     grace: float = 0.0
+
+    def leads_to(self, protocol: int, port: int) -> bool:
+        """Whether a connection there may be one that the rule allows."""
+        return any(each in {0, protocol} and first <= port <= last for each, first, last in self.doors)
 
     def lifetime(self, ttl: int) -> float:
         """How long an address of that TTL lives."""
@@ -128,6 +133,7 @@ def _rule(rule: SnapshotRule, number: int, endpoints: list[EndpointPlan]) -> Rul
         extra=rule.extra_ttl_seconds,
         allow_private=rule.allow_private,
         is_bound=rule.is_bound,
+        doors=rule.doors,
         allows_missing=rule.allows_missing,
         refuses_ech=rule.refuses_ech,
         reads_quic=rule.reads_quic,

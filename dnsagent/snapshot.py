@@ -70,6 +70,8 @@ class SnapshotRule:
     """Of a bound rule: encrypted greetings do not pass."""
     reads_quic: bool = False
     """Of a bound rule: QUIC clients are asked for their name; otherwise UDP does not pass."""
+    doors: tuple[tuple[int, int, int], ...] = ()
+    """Of a bound rule: where connections may go by it, as protocol (0 is any), first and last port."""
     grace4: str = ""
     """Kernel set of the same key that the rules fill; "" where the rule gives no grace."""
     grace6: str = ""

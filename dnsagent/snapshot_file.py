@@ -34,6 +34,8 @@ _RULE_FIELDS = (
 
 
 _LATER_RULE_FIELDS = ("is_bound", "allows_missing", "refuses_ech", "reads_quic", "grace4", "grace6", "grace_seconds")
+_ANYWHERE = ((0, 0, 65_535),)
+"""Where the bound rules of earlier versions lead."""
 
 
 class SnapshotError(ValueError):
@@ -108,13 +110,17 @@ def _endpoint(endpoint: SnapshotEndpoint) -> dict[str, Any]:
 
 
 def _rule_fields(rule: SnapshotRule) -> dict[str, Any]:
-    return {name: getattr(rule, name) for name in (*_RULE_FIELDS, *_LATER_RULE_FIELDS)}
+    return {name: getattr(rule, name) for name in (*_RULE_FIELDS, *_LATER_RULE_FIELDS, "doors")}
 
 
 def _rule(key: str, item: Mapping[str, Any]) -> SnapshotRule:
     later = {name: item[name] for name in _LATER_RULE_FIELDS if name in item}
     return SnapshotRule(
-        id=key, patterns=tuple(item["patterns"]), **{name: item[name] for name in _RULE_FIELDS}, **later
+        id=key,
+        patterns=tuple(item["patterns"]),
+        doors=tuple((protocol, first, last) for protocol, first, last in item.get("doors", _ANYWHERE)),
+        **{name: item[name] for name in _RULE_FIELDS},
+        **later,
     )
 
 

@@ -145,7 +145,7 @@ class NamedConnections:
         if spoken is None:
             self._hold(packet, flow, (ip, tcp), now)
             return
-        reason = objection(self._learner, flow[0], flow[1], spoken)
+        reason = objection(self._learner, flow, spoken)
         if reason is None:
             self._allow(packet, flow, now)
         else:

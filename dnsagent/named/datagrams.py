@@ -54,10 +54,12 @@ class NamedDatagrams:
         Raises:
             PacketError: it is no datagram; nothing was decided.
         """
-        is_whole = ip.protocol == UDP and not ip.is_fragment and not ip.is_cut
-        if is_whole and reads_quic(self._learner, ip.source, ip.destination):
-            self._take(packet, ip, read_udp(ip.transport), now)
-            return
+        if ip.protocol == UDP and not ip.is_fragment and not ip.is_cut:
+            udp = read_udp(ip.transport)
+            flow = (ip.source, ip.destination, udp.source_port, udp.destination_port)
+            if reads_quic(self._learner, flow):
+                self._take(packet, udp, flow, now)
+                return
         self._verdicts.deny((packet,))
         self._verdicts.note((ip.source, ip.destination, 0, 0), "other-protocol", None, now)
 
@@ -69,8 +71,7 @@ class NamedDatagrams:
 
     # --- one datagram ---
 
-    def _take(self, packet: HeldPacket, ip: IpHeader, udp: UdpHeader, now: Instant) -> None:
-        flow = (ip.source, ip.destination, udp.source_port, udp.destination_port)
+    def _take(self, packet: HeldPacket, udp: UdpHeader, flow: Flow, now: Instant) -> None:
         state = self.flows.get(flow)
         if state is None:
             self._counters["named-connections"] += 1
@@ -109,7 +110,7 @@ class NamedDatagrams:
             self._refuse(flow, [packet], "cap-held", None, now)
 
     def _judge(self, packet: HeldPacket, flow: Flow, spoken: Spoken, now: Instant) -> None:
-        reason = objection(self._learner, flow[0], flow[1], spoken, is_quic=True)
+        reason = objection(self._learner, flow, spoken, is_quic=True)
         if reason is not None:
             self._refuse(flow, [packet], reason, spoken.name, now)
             return

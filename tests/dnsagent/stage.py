@@ -75,6 +75,8 @@ POINTER = b"\xc0\x0c"
 
 def rule(name: str, *patterns: str, **options) -> SnapshotRule:
     values = {"ttl_floor_seconds": 10.0, "ttl_ceiling_seconds": 86_400.0, "extra_ttl_seconds": 0.0} | options
+    if values.get("is_bound"):
+        values.setdefault("doors", ((0, 0, 65_535),))
     return SnapshotRule(id=name, patterns=patterns, set4=f"d4-{name}", set6=f"d6-{name}", **values)
 
 

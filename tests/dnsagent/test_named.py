@@ -104,6 +104,24 @@ def _read(packet: bytes):
     return read_tcp(header.transport)
 
 
+@pytest.mark.parametrize(
+    ("doors", "mark"),
+    [
+        (((6, 443, 443),), NAMED),
+        (((6, 80, 80), (6, 440, 450)), NAMED),
+        (((0, 0, 65_535),), NAMED),
+        (((6, 8443, 8443),), UNNAMED),
+        (((17, 443, 443),), UNNAMED),
+        ((), UNNAMED),
+    ],
+)
+def test_a_name_counts_at_the_ports_of_its_own_rules_alone(bench, doors, mark):
+    bench.stage.adopt(rule("r", "a.test", is_bound=True), rule("s", "b.test", is_bound=True, doors=doors))
+    bench.stage.tell("b.test", record(POINTER, A, 60, ADDRESS))
+    bench.come(opening(), segment(hello("b.test")))
+    assert bench.marks() == [mark]
+
+
 def test_parts_wait_for_each_other_and_go_together(bench):
     data = hello("a.test")
     bench.come(opening(), segment(data[40:], 40), segment(data[:20]))

@@ -121,6 +121,12 @@ def test_only_names_of_rules_that_have_quic_read_count():
     assert bench.marks() == [UNNAMED, NAMED]
 
 
+def test_a_rule_about_tcp_has_no_quic_read():
+    bench = Bench(reads_quic=True, doors=((6, 443, 443),))
+    bench.come(sent(whole()))
+    assert (bench.marks(), bench.reasons()) == ([UNNAMED], ["other-protocol"])
+
+
 def test_fragments_and_other_protocols_are_refused(bench):
     packet = bytearray(sent(whole()))
     packet[6] |= 0x20

@@ -23,6 +23,7 @@ from tidegate.render import names
 from tidegate.render.grace import grace_seconds
 from tidegate.render.places import governing_own
 from tidegate.render.settings import RenderSettings
+from tidegate.sync.doors import Door, doors_of, joined
 from tidegate.sync.forwarding import forwarder_options
 
 _LOOPBACK = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
@@ -68,7 +69,7 @@ class SnapshotBuilder:
         if policy.is_staged and self._given.settings.dns_proxy_names is AskableNames.POLICY:
             return _Naming(policy, ())  # what is on trial must not open a question, either
         named = (rule.destination.domain_set for rule in policy.egress)
-        return _Naming(policy, tuple(dict.fromkeys(item for item in named if item is not None)))
+        return _Naming(policy, tuple(dict.fromkeys(item for item in named if item is not None)), doors_of(policy))
 
     def _user(
         self, endpoint: EndpointPolicy, sets_of: Mapping[PolicyID, tuple[DomainSetID, ...]]
@@ -88,6 +89,7 @@ class SnapshotBuilder:
         endpoints |= {host.id: host for host in self._host(state)}
         used = {rule for endpoint in endpoints.values() for rule in endpoint.rules}
         settings, render = self._given.settings, self._given.render
+        doors = joined(naming.doors for naming in self._naming.values())
         return Snapshot(
             generation=generation,
             table=render.table_name,
@@ -95,7 +97,7 @@ class SnapshotBuilder:
             trusted_servers=render.trusted_servers,
             endpoints=endpoints,
             rules={
-                str(item.id): _rule(item, settings, grace_seconds(item.options, render))
+                str(item.id): _rule(item, settings, grace_seconds(item.options, render), doors.get(item.id, ()))
                 for item in state.domain_sets.values()
                 if item.id in used
             },
@@ -160,6 +162,8 @@ class _Naming:
 
     policy: CompiledPolicy
     sets: tuple[DomainSetID, ...]
+    doors: tuple[tuple[DomainSetID, Door], ...] = ()
+    """Of its bound rules."""
 
 
 def domain_sets_of(
@@ -192,7 +196,7 @@ def _endpoint(endpoint: EndpointPolicy, rules: tuple[DomainSetID, ...], *, is_pr
     )
 
 
-def _rule(domain_set: DomainSet, settings: Settings, grace: float) -> SnapshotRule:
+def _rule(domain_set: DomainSet, settings: Settings, grace: float, doors: tuple[Door, ...]) -> SnapshotRule:
     options = domain_set.options
     floor, ceiling = _bounds(options, settings)
     return SnapshotRule(
@@ -209,6 +213,7 @@ def _rule(domain_set: DomainSet, settings: Settings, grace: float) -> SnapshotRu
         allows_missing=options.binding is not None and options.binding.allows_missing,
         refuses_ech=options.binding is not None and options.binding.refuses_ech,
         reads_quic=options.binding is not None and options.binding.reads_quic,
+        doors=doors,
         grace4=names.grace_set(domain_set.id, 4) if grace else "",
         grace6=names.grace_set(domain_set.id, 6) if grace else "",
         grace_seconds=grace,
