@@ -81,7 +81,9 @@ class Encryption:
             if self._world.desired.is_in_sync:
                 await self._round(looks=looks)
             try:
-                await asyncio.wait_for(self._changed.wait(), LOOK_SECONDS if self._is_done else RETRY_SECONDS)
+                # Not by `wait_for`, which before Python 3.12 forgets that it was cancelled if a change comes just then.
+                async with asyncio.timeout(LOOK_SECONDS if self._is_done else RETRY_SECONDS):
+                    await self._changed.wait()
                 looks = False
                 await asyncio.sleep(SETTLE_SECONDS)
             except TimeoutError:
