@@ -8,7 +8,7 @@ sync.apply(wanted, wall, looks=True)        what others changed in the meantime 
 from typing import final
 
 from reconcile.instant import WallInstant
-from wg.changes import DeviceChange, difference, kicks
+from wg.changes import DeviceChange, PeerChange, difference, kicks
 from wg.errors import WireGuardError
 from wg.keys import PublicKey
 from wg.model import Device, DeviceState, Endpoint
@@ -48,6 +48,19 @@ class DeviceSync:
         self._known = state
         self._told = {key: peer.endpoint for key, peer in wanted.peers.items() if peer.endpoint is not None}
         return change
+
+    def reach_anew(self, name: str) -> None:
+        """Tells the device once more where its peers are, wherever that is by now.
+
+        A program answers from the address it was last reached at; when the node loses that one, wireguard-go (until
+        2022 at least) sends nothing before the next handshake, half a minute later. Being told makes it forget.
+
+        Raises:
+            WireGuardError: it could not be read or changed.
+        """
+        peers = self._transport.read(name).peers.items()
+        changes = tuple(PeerChange(public_key=key, endpoint=found.peer.endpoint) for key, found in peers)
+        self._transport.change(DeviceChange(name=name, peers=changes))
 
     def forget(self) -> None:
         """The device was made anew, or another took its name: the next call reads it."""

@@ -59,6 +59,15 @@ class Tunnel:
         self.changes += sync.apply(device, wall, looks=looks) is not None
         self.changes += self._host.apply(routing)
 
+    def forget_source(self, name: str) -> None:
+        """The node lost an address: what the device remembers of its own side may be that one. The kernel sees it.
+
+        Raises:
+            WireGuardError: the device could not be read or changed.
+        """
+        if self._sync is not None and self.kind is Kind.USERSPACE:
+            self._sync.reach_anew(name)
+
     def state(self, name: str) -> DeviceState | None:
         """The device for people to look at; None where it cannot be read."""
         return None if self._transport is None else read_or_none(self._transport, name)

@@ -145,6 +145,7 @@ def test_a_node_that_moves_is_followed_before_anybody_writes_it_down(cluster):
         calm(cluster, ("b", "c"))
         stream.hear()
     assert (stream.failure, stream.lost) == (None, 0)
+    assert stream.worst_delay < DEAD_SESSION_SECONDS
     assert cluster.clear_packets() == []
 
 

@@ -153,3 +153,13 @@ def test_whatever_happens_the_next_look_makes_it_as_wanted(series):
 def test_a_device_that_is_not_there_is_none_to_look_at(fake):
     assert read_or_none(fake, NAME) is not None
     assert read_or_none(fake, "wg-nobody") is None
+
+
+def test_telling_the_device_anew_where_its_peers_are_moves_none_of_them(fake, clock):
+    sync = DeviceSync(fake)
+    sync.apply(device(), clock.wall())
+    fake.hear(NAME, KEYS[0], ENDPOINTS[1], clock.wall())
+    before = fake.devices[NAME]
+    sync.reach_anew(NAME)
+    assert fake.devices[NAME] == before
+    assert fake.changes[-1].peers == (PeerChange(public_key=KEYS[0], endpoint=ENDPOINTS[1]),)

@@ -18,7 +18,7 @@ from wg.host import Host
 from wg.key_file import KeyFile
 from wg.keys import PrivateKey, PublicKey
 from wg.mesh import Mesh, Node, Wants, mesh
-from wg.model import Device, DeviceState
+from wg.model import Device, DeviceState, IPAddress
 from wg.routing import Routing, mtu
 from wg.tunnel import Tunnel
 
@@ -46,6 +46,8 @@ class TunnelKeeper:
         self._mtu = 0
         self._looked: DeviceState | None = None
         """The device at the last look."""
+        self._addresses: frozenset[IPAddress] = frozenset()
+        """The node's own, at the last round."""
         self._silent: tuple[PublicKey, ...] = ()
         """Who did not answer between the last two looks."""
 
@@ -133,8 +135,17 @@ class TunnelKeeper:
             peers=self._mesh.peers,
         )
         self._tunnel.apply(device, self._routing(self._mesh), wall, looks=looks)
+        self._note_addresses(links)
         if looks:
             self._look(wall)
+
+    def _note_addresses(self, links: Links) -> None:
+        own = (address for addresses in links.addresses.values() for address in addresses)
+        version = self.settings.version
+        found = frozenset(each for each in own if each.version == version and not each.is_link_local)
+        if self._addresses - found:
+            self._tunnel.forget_source(self.settings.interface)
+        self._addresses = found
 
     def _look(self, wall: WallInstant) -> None:
         state = self._tunnel.state(self.settings.interface)
