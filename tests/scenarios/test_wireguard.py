@@ -48,7 +48,7 @@ def test_all_pods_reach_each_other_and_the_wire_shows_no_word_of_it(cluster, ver
     for source in NAMES:
         for target in NAMES:
             if source != target:
-                assert cluster.connects(source, target, version), f"{source} -> {target}"
+                assert cluster.connects(source, target, version), cluster.told(source, target, version)
     assert cluster.clear_packets() == []
     assert cluster.underlay.encrypted > before
 

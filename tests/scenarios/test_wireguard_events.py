@@ -39,7 +39,7 @@ def cluster(_cluster):
 def calm(cluster, *pairs, version=4):
     """Every pair has a session: what comes afterwards is no first handshake."""
     for one, other in pairs:
-        assert cluster.connects(one, other, version, PATIENCE_SECONDS)
+        assert cluster.connects(one, other, version, PATIENCE_SECONDS), cluster.told(one, other, version)
 
 
 @pytest.mark.parametrize("with_signal", [signal.SIGTERM, signal.SIGKILL])
