@@ -10,6 +10,7 @@ from dnsagent.named.quic_keys import VERSION_1, VERSION_2, initial_keys
 from dnsagent.named.spoken import Spoken, UnspokenError
 from tests.dnsagent.greetings import ech, handshake, padding, server_name
 from tests.dnsagent.quic_client import DESTINATION, crypto, datagram, initial, long_header, varint, zero_rtt
+from tests.lab.quic_peers import greeting
 
 HELLO = handshake(server_name(b"a.test"))
 LONG_HELLO = handshake(padding(3000), server_name(b"a.test"))
@@ -54,6 +55,18 @@ def test_keys_of_version_2_are_those_of_rfc_9369():
     assert keys.key.hex() == "8b1a0bc121284290a29e0971b5cd045d"
     assert keys.iv.hex() == "91f73e2351d8fa91660e909f"
     assert keys.header_key.hex() == "45b95e15235d6f45a6b19cbcb0294ba9"
+
+
+@pytest.mark.parametrize("alpn", [["h3"], [f"{'x' * 200}{each}" for each in range(12)]], ids=["one", "several"])
+@pytest.mark.parametrize("version", [VERSION_1, VERSION_2])
+@pytest.mark.parametrize("step", [1, -1])
+def test_the_first_datagrams_of_another_program_are_read_in_any_order(version, alpn, step):
+    *before, last = greeting("Www.Example.com", version, alpn)[::step]
+    reader = QuicGreeting()
+    assert [reader.take(each) for each in before] == [None] * len(before)
+    spoken = reader.take(last)
+    assert spoken is not None
+    assert spoken.name.lower() == b"www.example.com"
 
 
 def test_the_client_packet_of_rfc_9001_is_made_and_read():

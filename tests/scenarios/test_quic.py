@@ -9,6 +9,7 @@ import pytest
 
 from tests.dnsagent.greetings import handshake, padding, server_name
 from tests.dnsagent.quic_client import crypto, datagram
+from tests.lab.quic_peers import shake_hands
 from tests.lab.scripted import Step
 from tests.scenarios.conftest import Stage
 
@@ -68,19 +69,19 @@ def server(_stage: Stage):
         yield running
 
 
-def _bound(stage: Stage, name: str, version: int = 4, annotations: dict[str, str] = READ) -> str:
+def _bound(stage: Stage, name: str, version: int = 4, annotations: dict[str, str] = READ, port: int = PORT) -> str:
     address, qtype = (stage.fresh4(), "A") if version == 4 else (stage.fresh6(), "AAAA")
     stage.server.script(name, qtype, Step(answer=[f"{name} 60 {qtype} {address}"]))
-    stage.permit("ep1", name, port=[PORT], protocol="UDP", annotations=annotations)
+    stage.permit("ep1", name, port=[port], protocol="UDP", annotations=annotations)
     assert stage.resolve("ep1", name, qtype, server="10.0.53.53" if version == 4 else "fd00:53::53") == [address]
     return address
 
 
-def _client(stage: Stage, address: str) -> socket.socket:
+def _client(stage: Stage, address: str, port: int = PORT) -> socket.socket:
     with stage.lab.pod("ep1").namespace.entered():
         client = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
     client.settimeout(5)
-    client.connect((address, PORT))
+    client.connect((address, port))
     return client
 
 
@@ -99,6 +100,20 @@ def test_a_client_passes_by_its_own_name_and_costs_nothing_afterwards(stage: Sta
             client.send(b"\x40 later" + bytes([number]))
             assert client.recv(100) == b"8"
         assert stage.counters()["named-packets"] == before
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_a_real_client_and_a_real_server_greet_each_other_by_an_allowed_name_alone(stage: Stage, version: int):
+    name, port = f"real{version}.test", PORT + 1
+    address = _bound(stage, name, version, port=port)
+    with stage.lab.world.entered():
+        server = socket.socket(socket.AF_INET6 if version == 6 else socket.AF_INET, socket.SOCK_DGRAM)
+    with server:
+        server.bind((address, port))
+        with _client(stage, address, port) as client, stage.counting("named-allowed", by=1):
+            assert shake_hands(client, server, name, seconds=10)
+        with _client(stage, address, port) as client, pytest.raises(OSError, match=REFUSED):
+            shake_hands(client, server, f"evil.{name}", seconds=10)
 
 
 @pytest.mark.parametrize("version", [4, 6])
