@@ -47,6 +47,8 @@ def test_the_tunnels_bit_is_one_of_the_mask_and_nobody_elses(mask):
         ({"wireguardListeningPortV6": 51820}, "wireguardListeningPortV6"),
         ({"dnsInterceptRoutingTable": 51821}, "wireguardRoutingTable"),
         ({"wireguardKeepAlive": "20h"}, "wireguardKeepAlive"),
+        ({"wireguardKeyRotation": "720h"}, "wireguardKeyRotation"),
+        ({"wireguardKeyRotation": "1s", "wireguardNodeFile": "/n.yaml"}, "wireguardKeyRotation"),
         ({"nftablesMarkMask": "0x7f"}, "nftablesMarkMask"),
         ({"wireguardInterfaceName": "../x"}, "wireguardInterfaceName"),
     ],

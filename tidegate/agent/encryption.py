@@ -16,10 +16,12 @@ import structlog
 
 from reconcile.clock import Clock
 from tidegate.agent import tunnels_left
+from tidegate.agent.key_publisher import KeyPublisher
 from tidegate.agent.tunnel_keeper import TunnelKeeper
 from tidegate.config.wireguard import TunnelSettings
 from tidegate.sync.conditions import Conditions, ConditionType
 from tidegate.sync.desired import Desired
+from tidegate.sync.tunnels import unpublished
 from wg.errors import WireGuardError
 from wg.host import Host
 
@@ -42,6 +44,10 @@ class World:
     desired: Desired
     conditions: Conditions
     clock: Clock
+    publisher: KeyPublisher | None = None
+    """Who has this node's document say its keys; None where somebody else does."""
+    rotation_seconds: float = 0.0
+    """After which a key is replaced; 0 is never."""
 
 
 @final
@@ -124,11 +130,28 @@ class Encryption:
         def work() -> None:
             self._clean()
             for keeper in self._keepers:
+                if 0 < self._world.rotation_seconds <= keeper.key_age(wall):
+                    self._rotate(keeper)
                 keeper.apply(resources, links, wall, looks=looks)
+            self._publish()
 
         await self._in_thread(work)
         self._tell(before)
         self._is_done = not any(keeper.error for keeper in self._keepers)
+
+    @staticmethod
+    def _rotate(keeper: TunnelKeeper) -> None:
+        try:
+            keeper.rotate()
+        except OSError as error:
+            # The old key is as good as before; the next look tries again.
+            structlog.get_logger().error("key not replaced", interface=keeper.settings.interface, error=str(error))
+
+    def _publish(self) -> None:
+        """Says the keys that the devices have, once each has one: half of them would take the other half out."""
+        keys = {keeper.settings.version: keeper.public_key for keeper in self._keepers}
+        if self._world.publisher is not None and all(keys.values()):
+            self._world.publisher.publish({version: str(key) for version, key in keys.items()})
 
     def _clean(self) -> None:
         """Takes out what former runs left, once, and writes down what this one will leave."""
@@ -151,6 +174,8 @@ class Encryption:
             if keeper.error and keeper.error != former:
                 log.error("tunnel refused", interface=keeper.settings.interface, error=keeper.error)
         told = [condition for keeper in self._keepers for condition in keeper.conditions()]
+        if self._world.publisher is not None and self._world.publisher.error:
+            told.append(unpublished(self._world.publisher.error))
         for of_type in (ConditionType.ENCRYPTION, ConditionType.NOT_ENCRYPTED):
             self._world.conditions.replace(of_type, [item for item in told if item.type is of_type], now)
 

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+import structlog
+
 from reconcile.clock import Clock
+from tidegate.agent.key_publisher import KeyPublisher
 from tidegate.agent.situation import Situation
 from tidegate.config.wireguard import tunnels
 from tidegate.sync.conditions import Conditions
@@ -55,13 +58,32 @@ def encryption_task(
         OSError: the kernel's routing tables cannot be opened, or the tunnels of a former run not removed.
     """
     wanted = tuple(tunnels(situation.settings))
+    file = situation.settings.wireguard_node_file
+    publisher = None if file is None else KeyPublisher(file, situation.node)
     if not wanted:
+        if publisher is not None:
+            _withdraw(publisher)
         remove_tunnels(situation.state)
         return None
     made = importlib.import_module("tidegate.agent.encryption")
-    world = made.World(node=situation.node, state=situation.state, desired=desired, conditions=conditions, clock=clock)
+    world = made.World(
+        node=situation.node,
+        state=situation.state,
+        desired=desired,
+        conditions=conditions,
+        clock=clock,
+        publisher=publisher,
+        rotation_seconds=situation.settings.wireguard_key_rotation_seconds,
+    )
     task: EncryptionTask = made.Encryption(world, wanted)
     return task
+
+
+def _withdraw(publisher: KeyPublisher) -> None:
+    """Nobody is to encrypt to a device that is not there."""
+    publisher.publish({})
+    if publisher.error:
+        structlog.get_logger().error("keys not taken out of the node's document", error=publisher.error)
 
 
 def left_path(state: Path) -> Path:

@@ -51,6 +51,16 @@ class TunnelKeeper:
         self._silent: tuple[PublicKey, ...] = ()
         """Who did not answer between the last two looks."""
 
+    @property
+    def public_key(self) -> PublicKey | None:
+        """The device's; None before there is one, or where it was refused."""
+        return None if self._key is None else self._key.public
+
+    def key_age(self, wall: WallInstant) -> float:
+        """Seconds since the key was made; 0 where there is none."""
+        made = self._key_made_at()
+        return 0.0 if made is None else wall - made
+
     def apply(self, resources: Sequence[Resource], links: Links, wall: WallInstant, *, looks: bool) -> None:
         """Brings the device to what the documents want; what goes wrong is in `error`."""
         try:

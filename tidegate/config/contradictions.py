@@ -13,6 +13,8 @@ their records."""
 MAX_KEEP_ALIVE_SECONDS = 65535
 """A 16-bit number on the wire of the kernel's netlink (linux/wireguard.h)."""
 
+MIN_ROTATION_SECONDS = 60.0
+
 
 def contradictions(settings: Settings) -> list[tuple[str, str]]:
     """Settings that are possible each by itself but not together: (name, what is wrong)."""
@@ -48,5 +50,9 @@ def _of_encryption(settings: Settings) -> Iterator[tuple[str, str]]:
     tables = range(settings.wireguard_routing_table, settings.wireguard_routing_table + 2)
     if settings.dns_intercept_routing_table in tables:
         yield "wireguardRoutingTable", "cannot be dnsInterceptRoutingTable, nor the number before it"
+    if settings.wireguard_key_rotation_seconds and settings.wireguard_node_file is None:
+        yield "wireguardKeyRotation", "cannot be without wireguardNodeFile: nobody would know the new key"
+    if 0 < settings.wireguard_key_rotation_seconds < MIN_ROTATION_SECONDS:
+        yield "wireguardKeyRotation", f"cannot be below {MIN_ROTATION_SECONDS:.0f} s: documents take their time"
     if settings.wireguard_keep_alive_seconds > MAX_KEEP_ALIVE_SECONDS:
         yield "wireguardKeepAlive", f"cannot be above {MAX_KEEP_ALIVE_SECONDS} s"

@@ -1,8 +1,9 @@
 """The settings about WireGuard between nodes. `wireguard` tells what they make of one device."""
 
-# ruff: noqa: FBT003 - `knob` gives a dataclass field with that default; it is not a shared value
+# ruff: noqa: RUF009, FBT003 - `knob` gives a dataclass field with that default; it is not a shared value
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tidegate.config import kinds
 from tidegate.config.knob import knob
@@ -52,6 +53,16 @@ class EncryptionSettings:
     wireguard_mtu_v6: int = knob(
         "wireguardMTUV6", _WIREGUARD, kinds.integer(0, 65535), 0, "Likewise of the IPv6 device."
     )
+    wireguard_node_file: Path | None = knob(
+        "wireguardNodeFile", _WIREGUARD, kinds.path(), None,
+        "The file among the documents that has this node's Node, given to the agent: it writes its public keys "
+        "there, as annotations, and takes them out where encryption is off. Without it somebody else has to. Comments "
+        "in the file get lost.",
+    )  # fmt: skip
+    wireguard_key_rotation_seconds: float = knob(
+        "wireguardKeyRotation", _WIREGUARD, kinds.duration(), 0.0,
+        "After so long a key is replaced by a new one; 0 is never. Needs wireguardNodeFile, by which others learn it.",
+    )  # fmt: skip
     wireguard_keep_alive_seconds: float = knob(
         "wireguardKeepAlive", _WIREGUARD, kinds.duration(), 0.0,
         "Between empty packets to each node, for a NAT in between; 0 is none.",

@@ -76,6 +76,11 @@ def own_key_faults(own: mesh.Node, key: PublicKey, tunnel: TunnelSettings) -> It
     yield _fault("KeyNotPublished", message, f"{tunnel.interface} {own.name}")
 
 
+def unpublished(why: str) -> Condition:
+    """This node's keys cannot be said to the others."""
+    return _fault("CannotPublish", why, "wireguardNodeFile")
+
+
 def silence(node: str, tunnel: TunnelSettings) -> Condition:
     """A node that is sent packets and does not shake hands."""
     message = f"{node} does not answer: packets for it wait for a handshake that does not come"
