@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 
 from netlink import message
@@ -165,7 +166,12 @@ def wanted_rule(routing: Routing) -> Rule:
 
 
 def _network(version: int, destination: memoryview | None, length: int) -> IPNetwork:
-    packed = bytes(destination) if destination is not None else bytes(_LENGTH[version] // 8)
+    return _known_network(bytes(destination) if destination is not None else bytes(_LENGTH[version] // 8), length)
+
+
+@lru_cache(maxsize=1 << 14)
+def _known_network(packed: bytes, length: int) -> IPNetwork:
+    """The same tables are read again and again, and to make a network takes longer than to read its route."""
     return ip_network((ip_address(packed), length))
 
 

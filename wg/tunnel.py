@@ -16,7 +16,7 @@ from wg.errors import WireGuardError
 from wg.host import Host
 from wg.kernel import KernelWireGuard
 from wg.model import Device, DeviceState
-from wg.routing import Routing
+from wg.routing import Route, Routing
 from wg.sync import DeviceSync, read_or_none
 from wg.transport import WireGuard
 from wg.userspace import Userspace, start_program
@@ -38,6 +38,8 @@ class Tunnel:
         self._transport: WireGuard | None = None
         self._sync: DeviceSync | None = None
         self._index = 0
+        self._routes: frozenset[Route] | None = None
+        """Of the device's table, as the last call left them; None after a failure, or with another device."""
         self.kind: Kind | None = None
         """None until a device was there."""
         self.made = 0
@@ -45,8 +47,12 @@ class Tunnel:
         self.changes = 0
         """Of the device and of what leads there, altogether."""
 
-    def apply(self, device: Device, routing: Routing, wall: WallInstant, *, looks: bool = False) -> None:
+    def apply(
+        self, device: Device, routing: Routing, wall: WallInstant, *, looks: bool = False, trusts_routes: bool = False
+    ) -> None:
         """Brings all of it to what is wanted. `looks`: as with `DeviceSync.apply`.
+
+        `trusts_routes`: the table is as the last call left it, and is not read: half of what a small change takes.
 
         Raises:
             WireGuardError: it is done in part; the next call goes on from what is there.
@@ -54,10 +60,12 @@ class Tunnel:
         if routing.is_strict and self._host.link(device.name) is None:
             self._host.close_ways(routing)
         sync = self._present(device.name)
-        # Up before its peers: a device that is down kicks nobody.
-        self.changes += self._host.raise_link(routing)
-        self.changes += sync.apply(device, wall, looks=looks) is not None
-        self.changes += self._host.apply(routing)
+        known, self._routes = self._routes, None
+        # Up before its peers: a device that is down kicks nobody. With it, its routes went down.
+        raised = self._host.raise_link(routing)
+        self.changes += raised + (sync.apply(device, wall, looks=looks) is not None)
+        self.changes += self._host.apply(routing, known if trusts_routes and not (looks or raised) else None)
+        self._routes = routing.routes
 
     def forget_source(self, name: str) -> None:
         """The node lost an address: what the device remembers of its own side may be that one. The kernel sees it.
@@ -87,6 +95,7 @@ class Tunnel:
         if isinstance(self._transport, KernelWireGuard):
             self._transport.close()
         self._transport, self._sync, self._index, self.kind = None, None, 0, None
+        self._routes = None
 
     def _present(self, name: str) -> DeviceSync:
         link = self._host.link(name)

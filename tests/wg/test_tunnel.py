@@ -33,7 +33,7 @@ class End:
             self.host = Host()
         self.tunnel = Tunnel(self.host)
 
-    def apply(self, other, *, strict=False):
+    def apply(self, other, *, strict=False, trusts_routes=False):
         peer = Peer(
             public_key=other.key.public,
             endpoint=Endpoint(other.outer, LISTEN),
@@ -43,7 +43,8 @@ class End:
             name=self.name, private_key=self.key, listen_port=LISTEN, fwmark=MARK, peers={peer.public_key: peer}
         )
         with self.namespace.entered():
-            self.tunnel.apply(device, self.routing(other, strict=strict), SystemClock().wall())
+            routing = self.routing(other, strict=strict)
+            self.tunnel.apply(device, routing, SystemClock().wall(), trusts_routes=trusts_routes)
 
     def routing(self, other, *, strict=False):
         kinds = (RouteKind.TUNNEL, RouteKind.UNREACHABLE) if strict else (RouteKind.TUNNEL,)
@@ -106,6 +107,21 @@ def test_applied_again_it_changes_nothing(ends):
     before = first.tunnel.changes
     first.apply(second)
     assert (first.tunnel.changes, first.tunnel.made) == (before, 1)
+
+
+def test_routes_are_read_unless_they_are_trusted_and_always_after_the_device_was_down(ends):
+    first, second = ends
+    wanted = first.routing(second)
+    flush = ("route", "flush", "table", str(TABLE))
+    first.namespace.ip(*flush)
+    first.apply(second, trusts_routes=True)
+    assert first.host.routes(wanted) == frozenset()
+    first.apply(second)
+    assert first.host.routes(wanted) == wanted.routes
+    first.namespace.ip("link", "set", first.name, "down")
+    first.apply(second, trusts_routes=True)
+    assert first.host.routes(wanted) == wanted.routes
+    assert connects(ends)
 
 
 def test_without_a_device_strict_closes_the_way_and_otherwise_it_is_clear(ends):

@@ -41,11 +41,14 @@ class TunnelKeeper:
         self._key_file = KeyFile(state / _KEY_FILES[settings.version])
         self._tunnel = Tunnel(host)
         self._key: PrivateKey | None = None
+        self._nodes = tunnels.NodeReader(settings.version)
         self._own = Node(name=node)
         self._mesh: Mesh | None = None
         self._mtu = 0
         self._looked: DeviceState | None = None
         """The device at the last look."""
+        self._links: Links | None = None
+        """At the last round."""
         self._addresses: frozenset[IPAddress] = frozenset()
         """The node's own, at the last round."""
         self._silent: tuple[PublicKey, ...] = ()
@@ -126,7 +129,7 @@ class TunnelKeeper:
     def _apply(self, resources: Sequence[Resource], links: Links, wall: WallInstant, *, looks: bool) -> None:
         if self._key is None:
             self._key = self._key_file.load_or_make()
-        settings, known = self.settings, tunnels.nodes(resources, self.settings.version)
+        settings, known = self.settings, self._nodes.read(resources)
         self._own = tunnels.own_node(known, self._node)
         wants = Wants(
             version=settings.version,
@@ -144,7 +147,10 @@ class TunnelKeeper:
             fwmark=settings.mark,
             peers=self._mesh.peers,
         )
-        self._tunnel.apply(device, self._routing(self._mesh), wall, looks=looks)
+        # Who takes a device down, or a route out, makes the kernel say so: links are read anew, and then routes are.
+        trusts_routes = links is self._links
+        self._links = links
+        self._tunnel.apply(device, self._routing(self._mesh), wall, looks=looks, trusts_routes=trusts_routes)
         self._note_addresses(links)
         if looks:
             self._look(wall)

@@ -1,6 +1,7 @@
 """What the documents say about nodes, in the words of the WireGuard workshop. Pure."""
 
 from collections.abc import Iterable, Iterator
+from typing import final
 
 from policy.resources.kube_node import Node
 from policy.resources.metadata import Resource
@@ -19,9 +20,28 @@ _TOLD = {
 """Reasons that are faults. A node without a key is none: it may not take part."""
 
 
-def nodes(resources: Iterable[Resource], version: int) -> tuple[mesh.Node, ...]:
-    """The nodes of the documents."""
-    return tuple(_node(resource, version) for resource in resources if isinstance(resource, Node))
+@final
+class NodeReader:
+    """Reads the nodes of the documents; keeps what it read for as long as a document stays the same object."""
+
+    def __init__(self, version: int) -> None:
+        self._version = version
+        self._known: dict[str, tuple[Node, mesh.Node]] = {}
+        """By name; none that is no longer among the documents."""
+
+    def read(self, resources: Iterable[Resource]) -> tuple[mesh.Node, ...]:
+        """All of them, in the documents' order."""
+        known, self._known = self._known, {}
+        found = []
+        for document in resources:
+            if isinstance(document, Node):
+                name = document.metadata.name
+                before = known.get(name)
+                is_known = before is not None and before[0] is document
+                node = before[1] if before is not None and is_known else _node(document, self._version)
+                self._known[name] = (document, node)
+                found.append(node)
+        return tuple(found)
 
 
 def _node(node: Node, version: int) -> mesh.Node:
