@@ -82,6 +82,14 @@ bench *ARGS: setup
 bench-scale *ARGS: setup
     {{python}} -m bench.scale {{ARGS}}
 
+# 500 WireGuard peers, and one more: the device alone, and all that the agent does (root)
+bench-peers *ARGS: setup
+    {{python}} -m bench.wireguard {{ARGS}}
+
+# throughput from pod to pod beside WireGuard set up by hand, in pairs (root; `bare`: by hand and without an agent)
+bench-tunnels PAIRS="30" *ARGS: setup
+    {{python}} -m bench.tunnels {{PAIRS}} {{ARGS}}
+
 # how cost grows from 1,000 to 10,000 policies (root)
 bench-growth *ARGS: setup
     {{python}} -m bench.growth {{ARGS}}

@@ -63,9 +63,12 @@ class Site:
         self.agent.start("--config", str(self.agent.scratch / "config.yaml"))
         self.agent.wait_until_ready(120)
 
-    def reload(self, **changed):
-        """Another configuration: that of the start with these settings."""
+    def configure(self, **changed):
+        """What the next start reads: the configuration of the first one with these settings."""
         (self.agent.scratch / "config.yaml").write_text(yaml.safe_dump(self.config | changed))
+
+    def reload(self, **changed):
+        self.configure(**changed)
         self.agent.process.send_signal(signal.SIGHUP)
 
     def tunnel(self, version=4):
@@ -274,7 +277,7 @@ def build_sites(scratch, names, versions, stack):
 
 
 @contextmanager
-def make_cluster(scratch, names=NAMES, versions=(4, 6), *, is_watched=True):
+def make_cluster(scratch, names=NAMES, versions=(4, 6), *, is_watched=True, encrypts=True):
     """`is_watched`: the wire is read, which takes a processor where much goes over it."""
     lacks = devices.userspace_lacks() if devices.kernel_lacks() else ""
     if lacks:
@@ -286,6 +289,8 @@ def make_cluster(scratch, names=NAMES, versions=(4, 6), *, is_watched=True):
         underlay = stack.enter_context(Underlay(bridge)) if is_watched else None
         cluster = Cluster(sites, resources, bridge, underlay)
         for site in sites:
+            if not encrypts:
+                site.configure(wireguardEnabled=False, wireguardEnabledV6=False)
             stack.callback(take_out, site)
             stack.enter_context(servers.tcp_acceptors(site.pod, (PORT,)))
             cluster.put(f"node-{site.name}.yaml", node_document(site, {}))
