@@ -181,7 +181,8 @@ class Cluster:
         for name in self.sites:
             self.until_peers(name, *(other for other in self.sites if other != name))
 
-    def connects(self, source, target, version=4, seconds=10.0):
+    def connects(self, source, target, version=4, seconds=PATIENCE_SECONDS):
+        """Two handshakes that cross are tried again after 5 s, and TCP asks again after 7 and after 15 s."""
         return connect(self[source].pod, self[target].pod_address(version), PORT, seconds).is_connected
 
     def told(self, source, target, version=4):
