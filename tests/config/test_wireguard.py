@@ -49,6 +49,7 @@ def test_the_tunnels_bit_is_one_of_the_mask_and_nobody_elses(mask):
         ({"wireguardKeepAlive": "20h"}, "wireguardKeepAlive"),
         ({"wireguardKeyRotation": "720h"}, "wireguardKeyRotation"),
         ({"wireguardKeyRotation": "1s", "wireguardNodeFile": "/n.yaml"}, "wireguardKeyRotation"),
+        ({"wireguardPublishKeys": True, "resources": "/r"}, "wireguardPublishKeys"),
         ({"nftablesMarkMask": "0x7f"}, "nftablesMarkMask"),
         ({"wireguardInterfaceName": "../x"}, "wireguardInterfaceName"),
     ],

@@ -16,7 +16,7 @@ import structlog
 
 from reconcile.clock import Clock
 from tidegate.agent import tunnels_left
-from tidegate.agent.key_publisher import KeyPublisher
+from tidegate.agent.key_publisher import KeyPublisher, PublishError
 from tidegate.agent.tunnel_keeper import TunnelKeeper
 from tidegate.config.wireguard import TunnelSettings
 from tidegate.sync.conditions import Conditions, ConditionType
@@ -68,6 +68,9 @@ class Encryption:
         self._is_clean = False
         """What former runs left was taken out."""
         self._is_done = False
+        self._is_published = False
+        self._unpublished = ""
+        """Why the others are not told the keys; empty if they are."""
 
     @property
     def is_done(self) -> bool:
@@ -80,6 +83,13 @@ class Encryption:
 
     async def run(self) -> None:
         """Keeps the devices until cancelled."""
+        try:
+            await self._keep()
+        finally:
+            if self._world.publisher is not None:
+                await self._world.publisher.close()
+
+    async def _keep(self) -> None:
         looks = True
         while True:
             self._changed.clear()
@@ -133,9 +143,9 @@ class Encryption:
                 if 0 < self._world.rotation_seconds <= keeper.key_age(wall):
                     self._rotate(keeper)
                 keeper.apply(resources, links, wall, looks=looks)
-            self._publish()
 
         await self._in_thread(work)
+        await self._publish()
         self._tell(before)
         self._is_done = not any(keeper.error for keeper in self._keepers)
 
@@ -147,11 +157,21 @@ class Encryption:
             # The old key is as good as before; the next look tries again.
             structlog.get_logger().error("key not replaced", interface=keeper.settings.interface, error=str(error))
 
-    def _publish(self) -> None:
-        """Says the keys that the devices have, once each has one: half of them would take the other half out."""
-        keys = {keeper.settings.version: keeper.public_key for keeper in self._keepers}
-        if self._world.publisher is not None and all(keys.values()):
-            self._world.publisher.publish({version: str(key) for version, key in keys.items()})
+    async def _publish(self) -> None:
+        """Says the keys that the devices have, once each has one: half of them would take the other half out.
+
+        Once for each run, because a version that is not encrypted any more is not looked at; then where it is needed.
+        """
+        publisher, keys = self._world.publisher, {each.settings.version: each.public_key for each in self._keepers}
+        is_said = self._is_published and all(keeper.is_published for keeper in self._keepers)
+        if publisher is None or is_said or not all(keys.values()):
+            return
+        try:
+            await publisher.publish({version: str(key) for version, key in keys.items()})
+        except PublishError as error:
+            self._unpublished = str(error)
+        else:
+            self._is_published, self._unpublished = True, ""
 
     def _clean(self) -> None:
         """Takes out what former runs left, once, and writes down what this one will leave."""
@@ -174,8 +194,8 @@ class Encryption:
             if keeper.error and keeper.error != former:
                 log.error("tunnel refused", interface=keeper.settings.interface, error=keeper.error)
         told = [condition for keeper in self._keepers for condition in keeper.conditions()]
-        if self._world.publisher is not None and self._world.publisher.error:
-            told.append(unpublished(self._world.publisher.error))
+        if self._unpublished:
+            told.append(unpublished(self._unpublished))
         for of_type in (ConditionType.ENCRYPTION, ConditionType.NOT_ENCRYPTED):
             self._world.conditions.replace(of_type, [item for item in told if item.type is of_type], now)
 

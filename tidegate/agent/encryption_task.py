@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-import structlog
-
 from reconcile.clock import Clock
-from tidegate.agent.key_publisher import KeyPublisher
+from tidegate.agent.key_publisher import ClusterKeys, FileKeys, KeyPublisher
+from tidegate.agent.keys_back import KeysBack
 from tidegate.agent.situation import Situation
 from tidegate.config.wireguard import tunnels
+from tidegate.store.kube.connection import Connection
 from tidegate.sync.conditions import Conditions
 from tidegate.sync.desired import Desired
 
@@ -58,13 +58,10 @@ def encryption_task(
         OSError: the kernel's routing tables cannot be opened, or the tunnels of a former run not removed.
     """
     wanted = tuple(tunnels(situation.settings))
-    file = situation.settings.wireguard_node_file
-    publisher = None if file is None else KeyPublisher(file, situation.node)
+    publisher = _publisher(situation, clock)
     if not wanted:
-        if publisher is not None:
-            _withdraw(publisher)
         remove_tunnels(situation.state)
-        return None
+        return None if publisher is None else KeysBack(publisher, desired, situation.node)
     made = importlib.import_module("tidegate.agent.encryption")
     world = made.World(
         node=situation.node,
@@ -79,11 +76,15 @@ def encryption_task(
     return task
 
 
-def _withdraw(publisher: KeyPublisher) -> None:
-    """Nobody is to encrypt to a device that is not there."""
-    publisher.publish({})
-    if publisher.error:
-        structlog.get_logger().error("keys not taken out of the node's document", error=publisher.error)
+def _publisher(situation: Situation, clock: Clock) -> KeyPublisher | None:
+    """None where somebody else says what nodes are."""
+    settings = situation.settings
+    if settings.wireguard_node_file is not None:
+        return FileKeys(settings.wireguard_node_file, situation.node)
+    if settings.wireguard_publish_keys:
+        connection = Connection(settings.kubeconfig, clock, f"tidegate/{situation.version}")
+        return ClusterKeys(connection, situation.node)
+    return None
 
 
 def left_path(state: Path) -> Path:

@@ -59,6 +59,11 @@ class TunnelKeeper:
         """The device's; None before there is one, or where it was refused."""
         return None if self._key is None else self._key.public
 
+    @property
+    def is_published(self) -> bool:
+        """Whether the node's document says it."""
+        return self._key is not None and self._own.public_key == self._key.public
+
     def key_age(self, wall: WallInstant) -> float:
         """Seconds since the key was made; 0 where there is none."""
         made = self._key_made_at()
@@ -91,13 +96,12 @@ class TunnelKeeper:
 
     def document(self, wall: WallInstant) -> Mapping[str, object]:
         """What `tidegate wireguard` shows, read from the device now."""
-        key = None if self._key is None else self._key.public
         facts = TunnelFacts(
             settings=self.settings,
             mesh=self._mesh,
             state=self._tunnel.state(self.settings.interface),
-            public_key=key,
-            is_published=key is not None and self._own.public_key == key,
+            public_key=self.public_key,
+            is_published=self.is_published,
             key_made_at=self._key_made_at(),
             transport=self._tunnel.kind,
             mtu=self._mtu,

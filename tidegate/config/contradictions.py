@@ -50,8 +50,14 @@ def _of_encryption(settings: Settings) -> Iterator[tuple[str, str]]:
     tables = range(settings.wireguard_routing_table, settings.wireguard_routing_table + 2)
     if settings.dns_intercept_routing_table in tables:
         yield "wireguardRoutingTable", "cannot be dnsInterceptRoutingTable, nor the number before it"
-    if settings.wireguard_key_rotation_seconds and settings.wireguard_node_file is None:
-        yield "wireguardKeyRotation", "cannot be without wireguardNodeFile: nobody would know the new key"
+    says_keys = settings.wireguard_node_file is not None or settings.wireguard_publish_keys
+    if settings.wireguard_key_rotation_seconds and not says_keys:
+        yield (
+            "wireguardKeyRotation",
+            "cannot be without wireguardNodeFile or wireguardPublishKeys: nobody would tell",
+        )
+    if settings.wireguard_publish_keys and settings.resources is not None:
+        yield "wireguardPublishKeys", "cannot be where documents are files: wireguardNodeFile is for that"
     if 0 < settings.wireguard_key_rotation_seconds < MIN_ROTATION_SECONDS:
         yield "wireguardKeyRotation", f"cannot be below {MIN_ROTATION_SECONDS:.0f} s: documents take their time"
     if settings.wireguard_keep_alive_seconds > MAX_KEEP_ALIVE_SECONDS:

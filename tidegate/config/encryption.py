@@ -59,9 +59,15 @@ class EncryptionSettings:
         "there, as annotations, and takes them out where encryption is off. Without it somebody else has to. Comments "
         "in the file get lost.",
     )  # fmt: skip
+    wireguard_publish_keys: bool = knob(
+        "wireguardPublishKeys", _WIREGUARD, kinds.boolean(), False,
+        "Following a cluster, the agent writes its public keys as annotations of its Node, and takes them out where "
+        "encryption is off. Its account needs to be allowed that (deploy/kubernetes/wireguard.yaml).",
+    )  # fmt: skip
     wireguard_key_rotation_seconds: float = knob(
         "wireguardKeyRotation", _WIREGUARD, kinds.duration(), 0.0,
-        "After so long a key is replaced by a new one; 0 is never. Needs wireguardNodeFile, by which others learn it.",
+        "After so long a key is replaced by a new one; 0 is never. Needs somebody who says it to the others: "
+        "wireguardNodeFile or wireguardPublishKeys.",
     )  # fmt: skip
     wireguard_keep_alive_seconds: float = knob(
         "wireguardKeepAlive", _WIREGUARD, kinds.duration(), 0.0,

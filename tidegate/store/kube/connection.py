@@ -69,6 +69,15 @@ class Connection:
             raise KubeError(0, f"cannot read {path}: it is no object")
         return found
 
+    async def merge(self, path: str, changes: Mapping[str, Any]) -> None:
+        """Merges the changes into the object at a path (RFC 7396): what is null goes.
+
+        Raises:
+            KubeError: the server refused, or cannot be asked.
+        """
+        async with self._answer(path, {}, ANSWER_SECONDS, changes) as answer:
+            await answer.read()
+
     async def stream(self, path: str, query: Mapping[str, str], idle_seconds: float) -> AsyncIterator[dict[str, Any]]:
         """See `Api`."""
         async with self._answer(path, query, idle_seconds) as answer:
@@ -86,14 +95,20 @@ class Connection:
             await client.close()
 
     @asynccontextmanager
-    async def _answer(self, path: str, query: Mapping[str, str], idle_seconds: float) -> AsyncIterator[Any]:
+    async def _answer(
+        self, path: str, query: Mapping[str, str], idle_seconds: float, changes: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[Any]:
         from aiohttp import ClientError, ClientTimeout  # noqa: PLC0415 - only where an API server is asked
 
         timeout = ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=idle_seconds)
         try:
             client, headers = await self._identity()
             url = f"{client.configuration.host}{path}?{urlencode(query)}"
-            found = await client.request("GET", url, headers=headers, _request_timeout=timeout)
+            if changes is None:
+                found = await client.request("GET", url, headers=headers, _request_timeout=timeout)
+            else:
+                headers["Content-Type"] = "application/merge-patch+json"
+                found = await client.request("PATCH", url, headers=headers, body=changes, _request_timeout=timeout)
             answer = found.response
             try:
                 if answer.status != 200:
